@@ -1,0 +1,27 @@
+"""CADDM for Hugging Face: ID-unaware deepfake detection.
+
+Names are imported when first used, so that `python -m caddm_hf --help` need not wait for torch.
+"""
+
+import importlib
+
+_HOME = {
+    "CaddmConfig": "configuration_caddm",
+    "CaddmForDeepfakeDetection": "modeling_caddm",
+    "CaddmImageProcessor": "image_processing_caddm",
+    "CaddmOutput": "modeling_caddm",
+    "DetectionConfig": "video_detection",
+    "MediaError": "media_files",
+    "ModelError": "model_loading",
+    "Verdict": "verdicts",
+    "VideoDetector": "video_detection",
+    "VideoReport": "report",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,155 @@
+"""Faces with five points in every sampled frame: facenet-pytorch's MTCNN behind one interface.
+
+The MTCNN weights come inside the facenet-pytorch wheel, so nothing is downloaded. Serving and
+data preparation find faces through this file, so that both see the same crops.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from facenet_pytorch.models.utils.detect_face import detect_face
+
+# MTCNN's own smallest face; its first network sees 12 px windows of a pyramid from there.
+SMALLEST_FACE_PX = 20
+FRAMES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class DetectedFace:
+    """One face in one frame.
+
+    Attributes:
+        box_xyxy: (4,) float32, pixels of the frame; may reach over its rim.
+        confidence: the detector's, in [0, 1].
+        landmarks_xy: (5, 2) float32, pixels of the frame: left eye, right eye, nose tip, left
+            and right mouth corner (left = smaller x in an upright face).
+    """
+
+    box_xyxy: np.ndarray
+    confidence: float
+    landmarks_xy: np.ndarray
+
+    @property
+    def size_px(self) -> float:
+        """The larger side of the box in pixels of the frame."""
+        return float((self.box_xyxy[2:] - self.box_xyxy[:2]).max())
+
+    @property
+    def area_px(self) -> float:
+        """Area of the box in square pixels of the frame."""
+        return float((self.box_xyxy[2:] - self.box_xyxy[:2]).clip(0).prod())
+
+
+class FaceDetector:
+    """MTCNN on frames of bounded size.
+
+    Args:
+        max_side: frames are shrunk so that the longer side has at most this many pixels
+            before faces are sought; boxes and points are given in the full frame.
+        least_confidence: faces the last network is less sure of are dropped.
+        device: torch device, `None` for the CPU.
+    """
+
+    def __init__(
+        self,
+        max_side: int = 640,
+        least_confidence: float = 0.9,
+        device: torch.device | str | None = None,
+    ):
+        self.max_side = max_side
+        self.least_confidence = least_confidence
+        self.device = torch.device(device or "cpu")
+        self._networks = MTCNN(device=self.device).eval()
+
+    def detect(self, frames_rgb: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        """Find the faces of each frame.
+
+        Frames of one size are searched together, a few at a time.
+
+        Args:
+            frames_rgb: (H, W, 3) uint8 frames, of one size or of several.
+
+        Returns:
+            for each frame its faces, largest first.
+        """
+        found: list[list[DetectedFace]] = [[] for _ in frames_rgb]
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for index, frame in enumerate(frames_rgb):
+            by_size.setdefault(frame.shape, []).append(index)
+        for indexes in by_size.values():
+            for start in range(0, len(indexes), FRAMES_AT_ONCE):
+                chosen = indexes[start : start + FRAMES_AT_ONCE]
+                faces = self._detect_equal_sized([frames_rgb[index] for index in chosen])
+                for index, frame_faces in zip(chosen, faces, strict=True):
+                    found[index] = frame_faces
+        return found
+
+    def detect_with_border(self, frames_rgb: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        """As `detect`, on pictures given a black border of half their size.
+
+        The face detector expects some head and background around a face; this finds the face
+        in a picture cut tightly around it.
+        """
+        borders = [max(frame.shape[:2]) // 2 for frame in frames_rgb]
+        framed = [
+            cv2.copyMakeBorder(frame, border, border, border, border, cv2.BORDER_CONSTANT)
+            for frame, border in zip(frames_rgb, borders, strict=True)
+        ]
+        return [
+            [
+                DetectedFace(face.box_xyxy - border, face.confidence, face.landmarks_xy - border)
+                for face in faces
+            ]
+            for faces, border in zip(self.detect(framed), borders, strict=True)
+        ]
+
+    def _detect_equal_sized(self, frames_rgb: list[np.ndarray]) -> list[list[DetectedFace]]:
+        height, width = frames_rgb[0].shape[:2]
+        zoom = min(1.0, self.max_side / max(height, width))
+        size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+        small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]
+        # The pyramid needs one level at least: black rows and columns on the far sides do not
+        # move any coordinate.
+        missing = [max(0, SMALLEST_FACE_PX + 4 - side) for side in small[0].shape[:2]]
+        batch = np.stack(small)
+        if any(missing):
+            batch = np.pad(batch, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)))
+        networks = self._networks
+        with torch.inference_mode():
+            boxes, points = detect_face(
+                batch,
+                SMALLEST_FACE_PX,
+                networks.pnet,
+                networks.rnet,
+                networks.onet,
+                networks.thresholds,
+                networks.factor,
+                self.device,
+            )
+        to_frame = np.array([width / size[0], height / size[1]], np.float32)
+        return [
+            self._faces_of_frame(
+                np.asarray(rows, np.float32).reshape(-1, 5),
+                np.asarray(five, np.float32).reshape(-1, 5, 2),
+                to_frame,
+            )
+            for rows, five in zip(boxes, points, strict=True)
+        ]
+
+    def _faces_of_frame(
+        self, rows: np.ndarray, points: np.ndarray, to_frame: np.ndarray
+    ) -> list[DetectedFace]:
+        faces = [
+            DetectedFace(
+                box_xyxy=row[:4] * np.tile(to_frame, 2),
+                confidence=float(min(row[4], 1.0)),
+                landmarks_xy=five * to_frame,
+            )
+            for row, five in zip(rows, points, strict=True)
+            if row[4] >= self.least_confidence and np.ptp(five, axis=0).min() > 0
+        ]
+        return sorted(faces, key=lambda face: face.area_px, reverse=True)

@@ -1,0 +1,167 @@
+"""What the detector found in a video: one object for the page, the command line and programs.
+
+`VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints; pictures (face
+crops, heatmaps) stay in the object.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .heatmaps import ArtifactBox
+from .verdicts import Judgement, Thresholds
+
+
+@dataclass(frozen=True)
+class FaceScore:
+    """One person's face in one frame.
+
+    Attributes:
+        frame_index: position in the video, counted from 0.
+        time_s: when the frame is shown, seconds from the start.
+        box_xyxy: face box in pixels of the upright frame.
+        face_confidence: how sure the face detector is, in [0, 1].
+        fake_probability: calibrated, in [0, 1].
+        crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it.
+        heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop.
+        artifact_boxes: places the detector marks on the crop.
+        alignment: (2, 3) matrix from frame to crop pixels.
+    """
+
+    frame_index: int
+    time_s: float
+    box_xyxy: tuple[float, float, float, float]
+    face_confidence: float
+    fake_probability: float
+    crop_rgb: np.ndarray = field(repr=False, compare=False)
+    heatmap: np.ndarray = field(repr=False, compare=False)
+    artifact_boxes: list[ArtifactBox] = field(repr=False, compare=False)
+    alignment: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box."""
+        x0, y0, x1, y1 = self.box_xyxy
+        return max(x1 - x0, y1 - y0)
+
+    def to_dict(self) -> dict:
+        """The JSON of one frame of one person."""
+        return {
+            "frame_index": self.frame_index,
+            "time_s": round(self.time_s, 3),
+            "box_xyxy": [round(value, 1) for value in self.box_xyxy],
+            "face_confidence": round(self.face_confidence, 4),
+            "fake_probability": round(self.fake_probability, 6),
+            "artifact_boxes": [
+                {
+                    "box_xyxy": [round(value, 4) for value in box.box_xyxy],
+                    "confidence": round(box.confidence, 4),
+                }
+                for box in self.artifact_boxes
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class PersonReport:
+    """One person of a video: their judgement and their faces in order of time."""
+
+    id: int
+    judgement: Judgement
+    faces: list[FaceScore]
+
+    @property
+    def most_suspicious(self) -> FaceScore:
+        """The face with the highest probability of "fake"."""
+        return max(self.faces, key=lambda face: face.fake_probability)
+
+    def to_dict(self) -> dict:
+        """The JSON of one person."""
+        return {
+            "id": self.id,
+            **_judgement_dict(self.judgement),
+            "frames": [face.to_dict() for face in self.faces],
+        }
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """The answer to one video or image.
+
+    Attributes:
+        video: the name it was asked for by: path, URL or upload name.
+        judgement: on the whole video.
+        people: everybody seen, most suspicious first; those who cannot be judged come last.
+        duration_s: of the video, 0 for an image.
+        frames_sampled: how many frames were looked at.
+        model: folder, Hub id or description of the checkpoint.
+        model_revision: Hub commit of the checkpoint, if it has one.
+        thresholds: those the verdicts were made with.
+        warnings: plain sentences on what limits the result.
+    """
+
+    video: str
+    judgement: Judgement
+    people: list[PersonReport]
+    duration_s: float
+    frames_sampled: int
+    model: str
+    model_revision: str | None
+    thresholds: Thresholds
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def main_person(self) -> PersonReport | None:
+        """Who is seen most: the largest sum of face areas over the frames."""
+        return max(self.people, key=_area_seen, default=None)
+
+    def largest_face_probability(self) -> float | None:
+        """The paper's video score: mean over frames of the largest face's probability.
+
+        Evaluation uses it, so that figures compare with published ones; `None` without a face.
+        """
+        largest: dict[int, FaceScore] = {}
+        for person in self.people:
+            for face in person.faces:
+                rival = largest.get(face.frame_index)
+                if rival is None or _area(face) > _area(rival):
+                    largest[face.frame_index] = face
+        if not largest:
+            return None
+        return sum(face.fake_probability for face in largest.values()) / len(largest)
+
+    def to_dict(self) -> dict:
+        """The JSON of the report."""
+        return {
+            "video": self.video,
+            **_judgement_dict(self.judgement),
+            "duration_s": round(self.duration_s, 3),
+            "frames_sampled": self.frames_sampled,
+            "model": self.model,
+            "model_revision": self.model_revision,
+            "thresholds": {
+                "real_below": self.thresholds.real_below,
+                "fake_above": self.thresholds.fake_above,
+            },
+            "warnings": self.warnings,
+            "people": [person.to_dict() for person in self.people],
+        }
+
+
+def _judgement_dict(judgement: Judgement) -> dict:
+    probability = judgement.fake_probability
+    return {
+        "verdict": judgement.verdict.value,
+        "reason": judgement.explanation,
+        "reason_code": judgement.reason.value if judgement.reason else None,
+        "fake_probability": None if probability is None else round(probability, 6),
+    }
+
+
+def _area(face: FaceScore) -> float:
+    x0, y0, x1, y1 = face.box_xyxy
+    return max(0.0, x1 - x0) * max(0.0, y1 - y0)
+
+
+def _area_seen(person: PersonReport) -> float:
+    return sum(_area(face) for face in person.faces)

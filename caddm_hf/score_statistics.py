@@ -1,0 +1,359 @@
+"""Statistics on detector scores: intervals, calibration, thresholds.
+
+Higher scores mean more likely fake; label 1 is fake, 0 genuine. A sample is *called fake*
+when its score lies strictly above the threshold: on a tie the doubt counts for the genuine
+side, as `argmax` over (genuine, fake) logits does at 0.5.
+
+Aggregation and the ranking metrics live beside the `evaluate` metric, which has to be
+self-contained; they are offered here too, so that one import serves.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import expit
+from scipy.stats import binomtest
+
+from .video_metrics import (
+    OneClassError,
+    VideoScores,
+    aggregate_by_video,
+    area_under_roc,
+    average_precision,
+    check_labels,
+    check_probabilities,
+    check_scores,
+    equal_error_rate,
+    require_both_classes,
+)
+
+__all__ = [
+    "BootstrapInterval",
+    "OneClassError",
+    "ReliabilityCurve",
+    "VideoScores",
+    "aggregate_by_video",
+    "area_under_roc",
+    "average_precision",
+    "bootstrap_interval",
+    "equal_error_rate",
+    "expected_calibration_error",
+    "false_positive_rate",
+    "fit_temperature",
+    "reliability_curve",
+    "threshold_at_false_positive_rate",
+    "wilson_interval",
+]
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+# Resamples are drawn in chunks of about this many counts, to bound memory (8 bytes each).
+CHUNK_COUNTS = 2_000_000
+# Logits that lean less than this, in units of their mean size, lean to no side.
+LEAST_LEAN = 1e-9
+
+
+@dataclass(frozen=True)
+class BootstrapInterval:
+    """A metric with its bootstrap interval.
+
+    Attributes:
+        estimate: the metric on the samples as given.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        level: nominal coverage, in (0, 1).
+        samples: number of resamples used.
+        redrawn: resamples thrown away, and drawn anew, for lacking a class. A number that is not
+            small against `samples` says that a class has too few videos for an interval.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    samples: int
+    redrawn: int
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityCurve:
+    """Predicted against observed share of fakes in the M bins that hold a sample.
+
+    Attributes:
+        bin_edges: (M, 2) lower (exclusive, but for 0) and upper (inclusive) bound of each bin.
+        mean_probabilities: (M,) mean predicted probability of fake.
+        fake_shares: (M,) share of samples that are fake.
+        counts: (M,) int64, samples in the bin.
+    """
+
+    bin_edges: np.ndarray
+    mean_probabilities: np.ndarray
+    fake_shares: np.ndarray
+    counts: np.ndarray
+
+
+def bootstrap_interval(
+    metric: Metric,
+    scores: ArrayLike,
+    labels: ArrayLike,
+    rng: np.random.Generator,
+    samples: int = 1000,
+    level: float = 0.95,
+    groups: Sequence[Hashable] | None = None,
+    stratified: bool = False,
+) -> BootstrapInterval:
+    """Percentile bootstrap interval of a metric (Efron & Tibshirani 1993, chapter 13).
+
+    Give one score per video: frames of a video are not independent. Where videos are related
+    too (a fake and its source, or several videos of a person), name the relation in `groups`;
+    groups are then resampled whole. With `area_under_roc` all resamples are computed at once.
+
+    Limits: on small sets the interval is slightly too narrow (measured for AUC with 50 videos a
+    class: nominal 90% covered the truth in 88 to 89%), and from a perfect ranking it has no width
+    and says nothing about the doubt left.
+
+    Args:
+        metric: function of (scores, labels) giving a number.
+        scores: (N,) finite scores.
+        labels: (N,) 0 genuine, 1 fake.
+        rng: source of randomness.
+        samples: number of resamples, at least 2.
+        level: nominal coverage, in (0, 1).
+        groups: N hashable names; samples of one name stay together. Default: each on its own.
+        stratified: resample genuine and fake groups separately, which keeps the number of each
+            and never needs a redraw; each group must then be of one class. By default all
+            groups are drawn from together, and resamples lacking a class that the samples have
+            are redrawn and counted.
+
+    Raises:
+        ValueError: on unusable input, fewer than two groups, or a stratified group of two classes.
+        OneClassError: from the metric, if it needs both classes and one is missing.
+    """
+    checked_scores = check_scores(scores)
+    checked_labels = check_labels(labels, len(checked_scores))
+    if samples < 2:
+        raise ValueError(f"the bootstrap needs at least 2 resamples, got {samples}")
+    _check_level(level)
+    group_index = _number_groups(groups, len(checked_scores))
+    n_groups = int(group_index.max()) + 1
+    if n_groups < 2:
+        raise ValueError("the bootstrap needs at least 2 videos (or groups of videos)")
+    # (2, G): which groups hold a genuine sample, which hold a fake.
+    holds_class = np.stack(
+        [np.bincount(group_index[checked_labels == c], minlength=n_groups) > 0 for c in (0, 1)]
+    )
+    if stratified and holds_class.all(axis=0).any():
+        raise ValueError("a stratified bootstrap needs groups of one class; one group has both")
+    strata = [np.flatnonzero(held) for held in holds_class if held.any()]
+    if not stratified:
+        strata = [np.arange(n_groups)]
+    required = holds_class[holds_class.any(axis=1)]
+
+    estimate = float(metric(checked_scores, checked_labels))
+    values = np.empty(samples)
+    redrawn = 0
+    chunk = max(1, CHUNK_COUNTS // len(checked_scores))
+    for start in range(0, samples, chunk):
+        size = min(chunk, samples - start)
+        counts, again = _draw_counts(rng, size, strata, required)
+        redrawn += again
+        sample_counts = counts[:, group_index]
+        if metric is area_under_roc:
+            values[start : start + size] = _weighted_auc(
+                checked_scores, checked_labels, sample_counts
+            )
+        else:
+            for row, repeats in enumerate(sample_counts, start):
+                values[row] = metric(
+                    np.repeat(checked_scores, repeats), np.repeat(checked_labels, repeats)
+                )
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return BootstrapInterval(estimate, float(low), float(high), level, samples, redrawn)
+
+
+def _number_groups(groups: Sequence[Hashable] | None, count: int) -> np.ndarray:
+    if groups is None:
+        return np.arange(count)
+    names = list(groups)
+    if len(names) != count:
+        raise ValueError(f"{count} scores need as many groups, got {len(names)}")
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names])
+
+
+def _draw_counts(
+    rng: np.random.Generator, size: int, strata: list[np.ndarray], required: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Draw `size` resamples: how often each group is in each, (size, G), and the redraws."""
+    counts = np.zeros((size, required.shape[1]), dtype=np.int64)
+    pending = np.arange(size)
+    redrawn = 0
+    while True:
+        for members in strata:
+            drawn = rng.integers(len(members), size=(len(pending), len(members)))
+            flat = (drawn + len(members) * np.arange(len(pending))[:, None]).ravel()
+            tally = np.bincount(flat, minlength=drawn.size).reshape(drawn.shape)
+            counts[np.ix_(pending, members)] = tally
+        missing = ((counts[pending] @ required.T.astype(np.int64)) == 0).any(axis=1)
+        pending = pending[missing]
+        if not len(pending):
+            return counts, redrawn
+        redrawn += len(pending)
+
+
+def _weighted_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """AUC of each resample, (R,), given how often it holds each sample, (R, N)."""
+    order = np.argsort(scores, kind="stable")
+    ties = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    sorted_counts = counts[:, order]
+    fakes = np.add.reduceat(sorted_counts * labels[order], ties, axis=1)
+    genuine = np.add.reduceat(sorted_counts * (1 - labels[order]), ties, axis=1)
+    genuine_below = np.cumsum(genuine, axis=1) - genuine
+    won = (fakes * (2 * genuine_below + genuine)).sum(axis=1)
+    return won / (2 * fakes.sum(axis=1) * genuine.sum(axis=1))
+
+
+def reliability_curve(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15
+) -> ReliabilityCurve:
+    """Group samples by predicted probability of fake and count the fakes in each group.
+
+    Args:
+        probabilities: (N,) probability of fake, in [0, 1].
+        labels: (N,) 0 genuine, 1 fake.
+        bins: number of bins of equal width over [0, 1], closed above; empty ones are left out.
+    """
+    checked = check_probabilities(probabilities)
+    checked_labels = check_labels(labels, len(checked))
+    if bins < 1:
+        raise ValueError(f"bins must be at least 1, got {bins}")
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.searchsorted(edges[1:-1], checked)
+    counts = np.bincount(index, minlength=bins)
+    kept = np.flatnonzero(counts)
+    return ReliabilityCurve(
+        bin_edges=np.stack([edges[kept], edges[kept + 1]], axis=1),
+        mean_probabilities=np.bincount(index, weights=checked, minlength=bins)[kept] / counts[kept],
+        fake_shares=np.bincount(index, weights=checked_labels, minlength=bins)[kept] / counts[kept],
+        counts=counts[kept],
+    )
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15
+) -> float:
+    """Mean gap between predicted and observed share of fakes, weighted by samples per bin.
+
+    The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
+    to the probability of fake instead of the confidence of the winning class. Arguments as in
+    `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high.
+    """
+    curve = reliability_curve(probabilities, labels, bins)
+    gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
+    return float(np.average(gaps, weights=curve.counts))
+
+
+def fit_temperature(logit_differences: ArrayLike, labels: ArrayLike) -> float:
+    """Find T > 0 so that sigmoid(z / T) is the best-fitting probability of fake.
+
+    Temperature scaling (Guo et al. 2017): T minimises the negative log likelihood, which is
+    convex in b = 1/T. With s = z for fakes and -z for genuine samples, its slope is
+    -mean(s sigmoid(-b s)); the root is found by Brent's method. Dividing by T > 0 keeps every
+    ranking, so no AUC changes.
+
+    Args:
+        logit_differences: (N,) fake logit minus genuine logit; for a probability p, log(p/(1-p)).
+        labels: (N,) 0 genuine, 1 fake, both present. Use data the model was not trained on.
+
+    Returns:
+        T; above 1 where the model was too sure of itself.
+
+    Raises:
+        OneClassError: if one class is missing.
+        ValueError: on unusable input, or where no finite T is best: every sample lies on its
+            right side of 0 (T would be 0), or they lie wrong on the whole (T would be infinite).
+    """
+    differences = check_scores(logit_differences)
+    checked_labels = check_labels(labels, len(differences))
+    require_both_classes(checked_labels, "a temperature fit needs")
+    # T scales with the logits, so fit them at a typical size of 1 and scale back.
+    size = float(np.mean(np.abs(differences)))
+    signed = np.where(checked_labels == 1, differences, -differences) / (size or 1.0)
+    if np.mean(signed) <= LEAST_LEAN:
+        raise ValueError(
+            "the logits lean to the wrong class on the whole; no temperature can calibrate them"
+        )
+    if np.min(signed) >= -LEAST_LEAN:
+        raise ValueError(
+            "every sample is on its right side, so the best temperature would be 0; calibrate on "
+            "more, or harder, videos"
+        )
+
+    def slope(inverse: float) -> float:
+        return float(np.mean(signed * expit(-inverse * signed)))
+
+    lower = upper = 1.0
+    while slope(lower) <= 0:
+        lower /= 2
+    while slope(upper) > 0:
+        upper *= 2
+    return size / brentq(slope, lower, upper)
+
+
+def false_positive_rate(genuine_scores: ArrayLike, threshold: float) -> float:
+    """Share of genuine samples called fake: with a score strictly above the threshold.
+
+    Args:
+        genuine_scores: (N,) finite scores of genuine samples.
+        threshold: a finite number on the scores' scale.
+    """
+    checked = check_scores(genuine_scores)
+    if not math.isfinite(threshold):
+        raise ValueError(f"the threshold must be finite, got {threshold}")
+    return float(np.mean(checked > threshold))
+
+
+def threshold_at_false_positive_rate(genuine_scores: ArrayLike, rate: float) -> float:
+    """Smallest threshold that calls at most a share `rate` of the genuine samples fake.
+
+    The threshold is always one of the scores, and ties are never split: where they make the
+    exact share impossible, fewer are called fake. With a rate below 1/N it is the highest
+    genuine score. The promise holds for these samples; `wilson_interval` tells how far it
+    carries to others.
+
+    Args:
+        genuine_scores: (N,) finite scores of genuine samples.
+        rate: accepted share, in [0, 1).
+    """
+    checked = np.sort(check_scores(genuine_scores))
+    if not 0 <= rate < 1:
+        raise ValueError(f"the false positive rate must be in [0, 1), got {rate}")
+    # The small term keeps 0.29 * 100 = 28.999... at 29.
+    accepted = min(math.floor(rate * len(checked) + 1e-9), len(checked) - 1)
+    return float(checked[-1 - accepted])
+
+
+def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson score interval of a proportion (Wilson 1927), without continuity correction.
+
+    Args:
+        successes: how often it happened, 0..trials.
+        trials: how often it could have, at least 1.
+        level: nominal coverage, in (0, 1).
+
+    Returns:
+        (low, high), within [0, 1].
+    """
+    _check_level(level)
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"cannot make a proportion of {successes} in {trials}")
+    interval = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"the level must lie between 0 and 1, for example 0.95, got {level}")

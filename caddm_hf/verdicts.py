@@ -1,0 +1,138 @@
+"""From face scores to a verdict, or to "cannot tell" with the reason.
+
+The rules, in one place and free of pictures and networks:
+
+1. A face counts when it is large enough to be judged.
+2. A person is judged by the mean probability over the frames in which their face counts, if
+   there are enough such frames.
+3. The probability is compared with the checkpoint's two thresholds; between them lies the
+   undecided band.
+4. The video's verdict is that of its most suspicious judged person: one forged face makes a
+   forged video. A video is real only if every judged person is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What is said about a person or a video."""
+
+    REAL = "real"
+    FAKE = "fake"
+    CANNOT_TELL = "cannot_tell"
+
+    @property
+    def words(self) -> str:
+        """The verdict as a person would read it."""
+        return self.value.replace("_", " ")
+
+
+class Reason(StrEnum):
+    """Why no verdict is given."""
+
+    UNREADABLE = "unreadable"
+    NO_FACE = "no_face"
+    FACES_TOO_SMALL = "faces_too_small"
+    TOO_FEW_FRAMES = "too_few_frames"
+    TOO_CLOSE = "too_close_to_the_threshold"
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where probabilities of "fake" become verdicts: real below, fake above, else undecided."""
+
+    real_below: float
+    fake_above: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with the number behind it.
+
+    Attributes:
+        verdict: real, fake or cannot tell.
+        reason: why it cannot be told, else `None`.
+        explanation: `reason` as a sentence, else `None`.
+        fake_probability: in [0, 1]; `None` where there were not enough faces to compute it.
+    """
+
+    verdict: Verdict
+    reason: Reason | None = None
+    explanation: str | None = None
+    fake_probability: float | None = None
+
+
+def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgement:
+    """Compare a calibrated probability in [0, 1] with the thresholds."""
+    if fake_probability > thresholds.fake_above:
+        return Judgement(Verdict.FAKE, fake_probability=fake_probability)
+    if fake_probability < thresholds.real_below:
+        return Judgement(Verdict.REAL, fake_probability=fake_probability)
+    return Judgement(
+        Verdict.CANNOT_TELL,
+        Reason.TOO_CLOSE,
+        f"The score of {fake_probability:.0%} is too close to the threshold: real is below "
+        f"{thresholds.real_below:.0%}, fake above {thresholds.fake_above:.0%}.",
+        fake_probability,
+    )
+
+
+def judge_person(
+    fake_probabilities: Sequence[float],
+    face_sizes_px: Sequence[float],
+    thresholds: Thresholds,
+    least_face_px: float,
+    least_frames: int,
+) -> Judgement:
+    """Judge one person by their faces, one for each frame they were seen in.
+
+    Args:
+        fake_probabilities: calibrated, in [0, 1], one a face.
+        face_sizes_px: longer side of each face's box in pixels of the frame.
+        thresholds: of the checkpoint.
+        least_face_px: smaller faces do not count.
+        least_frames: with fewer counting faces no verdict is given.
+    """
+    counting = [
+        probability
+        for probability, size in zip(fake_probabilities, face_sizes_px, strict=True)
+        if size >= least_face_px
+    ]
+    if face_sizes_px and not counting:
+        return Judgement(
+            Verdict.CANNOT_TELL,
+            Reason.FACES_TOO_SMALL,
+            f"The face is too small: at most {max(face_sizes_px):.0f} pixels, "
+            f"{least_face_px:.0f} are needed.",
+        )
+    if len(counting) < least_frames:
+        return Judgement(
+            Verdict.CANNOT_TELL,
+            Reason.TOO_FEW_FRAMES,
+            f"The face was seen in too few frames: {len(counting)}, {least_frames} are needed.",
+        )
+    return judge_probability(sum(counting) / len(counting), thresholds)
+
+
+def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:
+    """The verdict on a video from those on its people.
+
+    Args:
+        people: one judgement a person.
+        frames_sampled: how many frames were looked at, for the explanation.
+    """
+    judged = [person for person in people if person.fake_probability is not None]
+    if judged:
+        return max(judged, key=lambda person: person.fake_probability)
+    if not people:
+        frames = "1 frame" if frames_sampled == 1 else f"{frames_sampled} frames"
+        return Judgement(
+            Verdict.CANNOT_TELL, Reason.NO_FACE, f"No face was found in the {frames} looked at."
+        )
+    # The reason nearest to a verdict explains best: seldom seen rather than too small.
+    for person in people:
+        if person.reason is Reason.TOO_FEW_FRAMES:
+            return person
+    return people[0]
