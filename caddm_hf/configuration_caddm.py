@@ -18,8 +18,8 @@ class CaddmConfig(PreTrainedConfig):
         image_size: side of the square face crop in pixels.
         detection_loss_weight: weight of the box and anchor losses beside the cross-entropy
             of the label.
-        temperature: the difference of the two logits is divided by it before it becomes a
-            probability; found by calibration, 1 means not calibrated.
+        calibration_temperature: the difference of the two logits is divided by it before it
+            becomes a probability; 1 means not calibrated.
         real_below: a probability of "fake" below this is called real.
         fake_above: a probability of "fake" above this is called fake; between the two
             lies the undecided band.
@@ -37,7 +37,7 @@ class CaddmConfig(PreTrainedConfig):
         artifact_width: int | None = None,
         image_size: int = 224,
         detection_loss_weight: float = 0.1,
-        temperature: float = 1.0,
+        calibration_temperature: float = 1.0,
         real_below: float = 0.4,
         fake_above: float = 0.6,
         trained: bool = True,
@@ -47,8 +47,10 @@ class CaddmConfig(PreTrainedConfig):
             raise ValueError(f"artifact_width must lie between 1 and 4096, got {artifact_width}")
         if not 64 <= image_size <= 1024:
             raise ValueError(f"image_size must lie between 64 and 1024 pixels, got {image_size}")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ValueError(f"temperature must be a positive number, got {temperature}")
+        if not (math.isfinite(calibration_temperature) and calibration_temperature > 0):
+            raise ValueError(
+                f"calibration_temperature must be a positive number, got {calibration_temperature}"
+            )
         if not 0 <= real_below <= fake_above <= 1:
             raise ValueError(
                 "the thresholds must satisfy 0 <= real_below <= fake_above <= 1, got "
@@ -62,7 +64,7 @@ class CaddmConfig(PreTrainedConfig):
         self.artifact_width = artifact_width
         self.image_size = image_size
         self.detection_loss_weight = detection_loss_weight
-        self.temperature = temperature
+        self.calibration_temperature = calibration_temperature
         self.real_below = real_below
         self.fake_above = fake_above
         self.trained = trained

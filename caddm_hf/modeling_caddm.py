@@ -90,6 +90,19 @@ class ArtifactEndBlock(nn.Module):
         return F.relu(out + self.shortcut_conv(features))
 
 
+class AnchorHead(nn.Conv2d):
+    """Convolution that gives some values for each anchor of each cell of a map."""
+
+    def __init__(self, width: int, values: int, kernel_size: int):
+        super().__init__(width, ANCHORS_PER_CELL * values, kernel_size, padding=kernel_size // 2)
+        self.values = values
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, W, S, S) -> (B, S * S * 2, values), in the order of the anchors."""
+        rows = super().forward(features).permute(0, 2, 3, 1)
+        return rows.reshape(len(features), -1, self.values)
+
+
 class ArtifactDetectionModule(nn.Module):
     """Four maps of falling size, each with its own heads for box offsets and artifact logits."""
 
@@ -104,14 +117,8 @@ class ArtifactDetectionModule(nn.Module):
             ]
         )
         kernels = [3, 3, 3, 1]
-        self.offset_heads = nn.ModuleList(
-            nn.Conv2d(width, ANCHORS_PER_CELL * 4, kernel, padding=kernel // 2)
-            for kernel in kernels
-        )
-        self.logit_heads = nn.ModuleList(
-            nn.Conv2d(width, ANCHORS_PER_CELL * 2, kernel, padding=kernel // 2)
-            for kernel in kernels
-        )
+        self.offset_heads = nn.ModuleList(AnchorHead(width, 4, kernel) for kernel in kernels)
+        self.logit_heads = nn.ModuleList(AnchorHead(width, 2, kernel) for kernel in kernels)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, W, 7, 7) -> anchor offsets (B, 168, 4), anchor logits (B, 168, 2), (B, W)."""
@@ -120,14 +127,9 @@ class ArtifactDetectionModule(nn.Module):
             self.blocks, self.offset_heads, self.logit_heads, strict=True
         ):
             features = block(features)
-            offsets.append(_rows(offset_head(features), 4))
-            logits.append(_rows(logit_head(features), 2))
+            offsets.append(offset_head(features))
+            logits.append(logit_head(features))
         return torch.cat(offsets, dim=1), torch.cat(logits, dim=1), features.flatten(1)
-
-
-def _rows(head_map: Tensor, values: int) -> Tensor:
-    """(B, anchors * values, S, S) -> (B, S * S * anchors, values), in the anchors' order."""
-    return head_map.permute(0, 2, 3, 1).reshape(len(head_map), -1, values)
 
 
 def create_backbone(name: str, image_size: int) -> tuple[nn.Module, int]:
@@ -191,22 +193,17 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """He initialisation for ReLU networks (arXiv 1502.01852), small linear weights."""
-        if isinstance(module, nn.Conv2d):
+        """He initialisation for ReLU networks (arXiv 1502.01852), small weights for the outputs."""
+        if isinstance(module, (AnchorHead, nn.Linear)):
+            # Near zero, so that training does not start by unlearning random certainties.
+            init.normal_(module.weight, std=0.01)
+        elif isinstance(module, nn.Conv2d):
             fan_out = module.weight.shape[0] * module.weight[0, 0].numel() // module.groups
             init.normal_(module.weight, std=(2.0 / fan_out) ** 0.5)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.Linear):
-            init.normal_(module.weight, std=0.01)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, ArtifactDetectionModule):
-            # After its convolutions: heads start near zero, so that no anchor is sure of itself.
-            for head in (*module.offset_heads, *module.logit_heads):
-                init.normal_(head.weight, std=0.01)
         else:
             super()._init_weights(module)
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+            init.zeros_(module.bias)
         if hasattr(module, "init_non_persistent_buffers"):
             module.init_non_persistent_buffers()
 
@@ -286,7 +283,7 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
         With temperature 1 this is the softmax of the logits.
         """
         difference = output.logits[:, 1].float() - output.logits[:, 0].float()
-        return torch.sigmoid(difference / self.config.temperature)
+        return torch.sigmoid(difference / self.config.calibration_temperature)
 
     def artifact_heatmaps(self, output: CaddmOutput, size: int = 224) -> Tensor:
         """(B, size, size) in [0, 1]: where on the crop the anchors see artifacts."""
