@@ -12,6 +12,7 @@ import pickle
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,7 +83,10 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     if path.stat().st_size > MAX_CHECKPOINT_BYTES:
         raise CheckpointError(f"{path.name}: larger than {MAX_CHECKPOINT_BYTES >> 30} GiB")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of pickles it may not be able to read; that it cannot is our message.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name}: refused, because reading it would run code stored in it or because "

@@ -1,0 +1,59 @@
+"""What several tests need: a network-free environment, a Hub of our own, clips with faces."""
+
+import os
+
+# Before any Hugging Face library is imported: no test may wait for the real Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hub_server import LocalHub, local_hub
+from made_media import write_video
+from skimage import data
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """A Hub on this machine with two users: alice (tok-alice) and bob (tok-bob)."""
+    with local_hub(users={"tok-alice": "alice", "tok-bob": "bob"}) as server:
+        yield server
+
+
+def _portrait_frames(count: int) -> Iterator[np.ndarray]:
+    """The astronaut moving slowly through a 400x320 picture: a face of about 90 px."""
+    astronaut = data.astronaut()
+    for number in range(count):
+        x = 40 + number
+        yield astronaut[0:320, x : x + 400] if x + 400 <= 512 else astronaut[0:320, -400:]
+
+
+@pytest.fixture(scope="session")
+def face_clip(tmp_path_factory) -> Path:
+    """A clip of 40 frames with one person."""
+    return write_video(tmp_path_factory.mktemp("clips") / "face.mp4", _portrait_frames(40))
+
+
+@pytest.fixture(scope="session")
+def face_picture(tmp_path_factory) -> Path:
+    """A still with one person."""
+    from PIL import Image
+
+    path = tmp_path_factory.mktemp("pictures") / "face.png"
+    Image.fromarray(data.astronaut()[:400]).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_clip(tmp_path_factory) -> Path:
+    """A clip of 20 frames without any face."""
+    rng = np.random.default_rng(0)
+    wall = np.repeat(np.repeat(rng.integers(60, 190, (12, 16, 3), np.uint8), 20, 0), 20, 1)
+    return write_video(tmp_path_factory.mktemp("clips") / "wall.mp4", [wall] * 20)
