@@ -9,6 +9,8 @@ from pathlib import Path
 
 DESCRIPTION = "Deepfake detection with CADDM: score videos, convert the authors' checkpoints."
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
@@ -70,11 +72,15 @@ def _convert(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
     options = build_parser().parse_args(arguments)
-    if options.command == "convert":
-        return _convert(options)
-    from .score_command import score
+    try:
+        if options.command == "convert":
+            return _convert(options)
+        from .score_command import score
 
-    return score(options)
+        return score(options)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

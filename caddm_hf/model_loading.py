@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 
@@ -107,7 +108,15 @@ def load_model(
             f"Model '{name}' is incomplete: {len(incomplete)} tensors are missing or misshaped, "
             f"such as {incomplete[0]}."
         )
-    return LoadedModel(model.eval(), image_processor, name, getattr(config, "_commit_hash", None))
+    return LoadedModel(model.eval(), image_processor, name, _commit(name, revision))
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """The commit a model was just loaded from: its files lie in the cache under that name."""
+    if Path(name).exists():
+        return None
+    cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else None
 
 
 def _check_folder(folder: Path) -> None:

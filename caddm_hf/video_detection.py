@@ -244,14 +244,10 @@ class VideoDetector:
 
     def _find_faces(self, images_rgb: list[np.ndarray], kind: str) -> list[list[DetectedFace]]:
         side = self.config.face_search_side
-        found = self._face_detector(side).detect(images_rgb)
-        if any(found):
-            return found
-        if max(images_rgb[0].shape[:2]) > side:
+        # A still may be cut tightly around a face; a frame of a video hardly is.
+        found = self._face_detector(side).detect(images_rgb, border_if_empty=kind == "image")
+        if not any(found) and max(images_rgb[0].shape[:2]) > side:
             found = self._face_detector(2 * side).detect(images_rgb)
-        if kind == "image" and not any(found):
-            # A picture cut tightly around a face shows the face detector no head to find.
-            found = self._face_detector(side).detect_with_border(images_rgb)
         return found
 
     def _face_detector(self, side: int) -> FaceDetector:

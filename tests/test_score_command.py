@@ -1,0 +1,189 @@
+"""The command line as a user meets it: good files, bad files, many files, and the exit status."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from made_media import claim_mp4_duration, write_audio, write_video
+from skimage import data
+
+from caddm_hf.__main__ import main
+
+
+def run(*arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "caddm_hf", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+def lines_of(capsys) -> tuple[list[dict], str]:
+    captured = capsys.readouterr()
+    return [json.loads(line) for line in captured.out.splitlines()], captured.err
+
+
+@pytest.fixture(scope="module")
+def bad_media(tmp_path_factory, empty_clip) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("bad")
+    portrait = data.astronaut()[:400]
+    whole = write_video(folder / "whole.mp4", [portrait] * 12).read_bytes()
+    files = {name: folder / f"{name}.mp4" for name in ("empty", "text", "truncated", "folder")}
+    files["empty"].write_bytes(b"")
+    files["text"].write_text("this is not a video")
+    files["truncated"].write_bytes(whole[: len(whole) // 2])
+    files["folder"].mkdir()
+    files["missing"] = folder / "missing.mp4"
+    files["audio"] = write_audio(folder / "audio.m4a")
+    files["four_hours"] = folder / "four_hours.mp4"
+    files["four_hours"].write_bytes(whole)
+    claim_mp4_duration(files["four_hours"], 4 * 3600)
+    (folder / "whole.mp4").unlink()
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("empty", "is empty"),
+        ("text", "not a video or picture"),
+        ("truncated", "cut off|damaged|index"),
+        ("missing", "does not exist"),
+        ("audio", "no picture|sound only|no video|audio"),
+        ("four_hours", "4 h|240|14,?400|limit"),
+    ],
+)
+def test_bad_files_give_one_sentence_and_a_status(
+    bad_media, name, sentence, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert main(["score", "--json", str(bad_media[name])]) == 1
+    (line,), errors = lines_of(capsys)
+    assert line["video"] == str(bad_media[name])
+    assert line["verdict"] == "cannot_tell"
+    assert line["fake_probability"] is None
+    assert line["people"] == []
+    assert "\n" not in line["reason"]
+    assert re.search(sentence, line["reason"]), line["reason"]
+    assert line["reason"] in errors
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clips_without_a_verdict_are_no_errors(empty_clip, tmp_path, capsys):
+    one = write_video(tmp_path / "one.mp4", [data.astronaut()[:400]])
+    assert main(["score", "--json", str(empty_clip), str(one)]) == 0
+    (nobody, single), _ = lines_of(capsys)
+    assert (nobody["verdict"], nobody["reason_code"]) == ("cannot_tell", "no_face")
+    assert (single["verdict"], single["reason_code"]) == ("cannot_tell", "too_few_frames")
+    assert single["frames_sampled"] == 1
+
+
+def test_one_bad_file_does_not_stop_the_rest(bad_media, face_clip, face_picture, capsys):
+    files = [face_clip, bad_media["text"], face_picture]
+    assert main(["score", "--json", "--frames", "6", *map(str, files)]) == 1
+    lines, errors = lines_of(capsys)
+    assert [line["video"] for line in lines] == [str(path) for path in files]
+    assert [len(line["people"]) for line in lines] == [1, 0, 1]
+    assert [line["frames_sampled"] for line in lines] == [6, 0, 1]
+    assert "untrained" in errors
+    person = lines[0]["people"][0]
+    assert set(person) >= {"id", "fake_probability", "frames"}
+    assert len(person["frames"]) == 6
+
+
+def test_folder_is_searched_for_media(face_clip, face_picture, tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "b.mp4").write_bytes(face_clip.read_bytes())
+    (tmp_path / "sub" / "a.PNG").write_bytes(face_picture.read_bytes())
+    (tmp_path / "notes.txt").write_text("not media")
+    assert main(["score", "--json", "--frames", "5", str(tmp_path)]) == 0
+    lines, errors = lines_of(capsys)
+    assert [Path(line["video"]).name for line in lines] == ["b.mp4", "a.PNG"]
+    assert "2/2" in errors  # the progress bar
+
+
+def test_folder_without_media(tmp_path, capsys):
+    assert main(["score", str(tmp_path)]) == 2
+    assert "no video or image files" in capsys.readouterr().err
+
+
+def test_text_output_is_one_line_a_video(face_clip, empty_clip, capsys):
+    assert main(["score", "--frames", "6", str(face_clip), str(empty_clip)]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{face_clip}: ")
+    assert second == f"{empty_clip}: cannot tell. No face was found in the 6 frames looked at."
+
+
+def test_models_that_do_not_exist_or_would_run_code(face_clip, tmp_path, capsys):
+    mark = tmp_path / "executed"
+
+    class Payload:
+        def __reduce__(self):
+            return os.system, (f"touch {mark}",)
+
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    (hostile / "config.json").write_text('{"model_type": "caddm", "backbone": "resnet18"}')
+    torch.save(Payload(), hostile / "pytorch_model.bin")
+    torch.save(Payload(), tmp_path / "model.pkl")
+    for model in ("nobody/nothing", tmp_path / "missing", hostile, tmp_path / "model.pkl"):
+        assert main(["score", str(face_clip), "--model", str(model)]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("error: ")
+        assert len(captured.err.splitlines()) == 1
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--frames", "0"], ["--frames", "x"], []])
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["score", *arguments, *(["x.mp4"] if arguments else [])])
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_a_real_process_from_start_to_end(face_clip):
+    done = run("score", "--json", "--frames", "5", face_clip)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["people"][0]["frames"][-1]["frame_index"] == 39
+    assert "Traceback" not in done.stderr
+
+
+def test_help_does_not_wait_for_torch():
+    """`--help` must not import what scoring needs."""
+    code = "import sys; sys.argv=['caddm_hf','--help']\n"
+    code += "from caddm_hf.__main__ import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += "print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_stopping_with_ctrl_c_leaves_nothing_behind(face_clip, tmp_path):
+    clips = [face_clip] * 400
+    process = subprocess.Popen(
+        [sys.executable, "-m", "caddm_hf", "score", *map(str, clips)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout.readline()
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert len(output.splitlines()) < 399
+    assert list(tmp_path.iterdir()) == []
