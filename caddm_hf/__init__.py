@@ -10,7 +10,7 @@ _HOME = {
     "CaddmForDeepfakeDetection": "modeling_caddm",
     "CaddmImageProcessor": "image_processing_caddm",
     "CaddmOutput": "modeling_caddm",
-    "DetectionConfig": "video_detection",
+    "DetectionConfig": "detection_config",
     "MediaError": "media_files",
     "ModelError": "model_loading",
     "Verdict": "verdicts",

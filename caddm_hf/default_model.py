@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from .video_detection import DetectionConfig, VideoDetector
+from .detection_config import DetectionConfig
+from .video_detection import VideoDetector
 
 BUNDLED_MODEL = Path(__file__).resolve().parent.parent / "checkpoints" / "caddm-lite0"
 

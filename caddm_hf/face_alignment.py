@@ -182,17 +182,28 @@ def warp_face(image: np.ndarray, matrix: np.ndarray, image_size: int) -> np.ndar
     x1, y1 = np.clip(np.ceil(seen.max(axis=0)) + 3, 0, (width, height)).astype(int)
     if x1 <= x0 or y1 <= y0:
         return np.zeros((image_size, image_size, *image.shape[2:]), image.dtype)
+    zoom = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    shrink = int(1 / zoom) if 0 < zoom < LEAST_BILINEAR_ZOOM else 1
+    if shrink > 1:
+        # Whole blocks only: OpenCV averages them many times faster than fractions of pixels.
+        # At the frame's rim up to `shrink - 1` pixels are given up for it.
+        x1 = x0 + _whole_blocks(x1 - x0, width - x0, shrink)
+        y1 = y0 + _whole_blocks(y1 - y0, height - y0, shrink)
     region = image[y0:y1, x0:x1]
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ (x0, y0)
-
-    zoom = math.sqrt(abs(np.linalg.det(local[:, :2])))
-    shrink = int(1 / zoom) if 0 < zoom < LEAST_BILINEAR_ZOOM else 1
     if shrink > 1:
-        small_size = (max(1, region.shape[1] // shrink), max(1, region.shape[0] // shrink))
-        factor = np.array([region.shape[1] / small_size[0], region.shape[0] / small_size[1]])
+        small_size = (region.shape[1] // shrink, region.shape[0] // shrink)
+        if min(small_size) == 0:
+            return np.zeros((image_size, image_size, *image.shape[2:]), image.dtype)
         region = cv2.resize(region, small_size, interpolation=cv2.INTER_AREA)
-        # Pixel centres: source x = (small x + 0.5) * factor - 0.5.
-        local[:, 2] += local[:, :2] @ (0.5 * factor - 0.5)
-        local[:, :2] *= factor
+        # Pixel centres: source x = (small x + 0.5) * shrink - 0.5.
+        local[:, 2] += local[:, :2] @ np.full(2, 0.5 * shrink - 0.5)
+        local[:, :2] *= shrink
     return cv2.warpAffine(region, local, (image_size, image_size), flags=cv2.INTER_LINEAR)
+
+
+def _whole_blocks(wanted: int, available: int, block: int) -> int:
+    """`wanted` rounded up to whole blocks where there is room, else the most that fit."""
+    rounded = -(-wanted // block) * block
+    return rounded if rounded <= available else available // block * block

@@ -11,11 +11,12 @@ from tqdm import tqdm
 from transformers.utils import logging as transformers_logging
 
 from .default_model import default_detector
+from .detection_config import DetectionConfig
 from .media_files import MediaError, MediaLimits
 from .model_loading import ModelError
 from .report import VideoReport
 from .verdicts import Reason, Verdict
-from .video_detection import DetectionConfig, VideoDetector
+from .video_detection import VideoDetector
 
 # What is taken from a folder; a file named on the command line is judged by its content.
 MEDIA_SUFFIXES = frozenset(

@@ -20,11 +20,13 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_caddm import CaddmConfig
+from .detection_config import DetectionConfig
+from .detection_warnings import face_warnings, reading_warnings
 from .face_detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from .face_tracking import FaceTracker
 from .heatmaps import ArtifactBox, artifact_boxes
 from .image_processing_caddm import CaddmImageProcessor
-from .media_files import MediaInfo, MediaLimits
+from .media_files import MediaInfo
 from .media_source import local_media
 from .model_loading import LoadedModel, load_model, untrained_model
 from .modeling_caddm import CaddmForDeepfakeDetection
@@ -35,52 +37,7 @@ from .video_frames import SampledFrame, iterate_sampled_frames, probe_media
 Progress = Callable[[str, int, int], None]
 
 TASK = "video-deepfake-detection"
-# Below these a verdict is given with a warning.
-SMALL_FACE_PX = 96
-FEW_FRAMES = 16
-
-
-@dataclass(frozen=True)
-class DetectionConfig:
-    """How videos are looked at; what the weights need is in `CaddmConfig`.
-
-    Attributes:
-        frames: frames sampled, evenly over the whole clip (the paper's protocol: 32).
-        least_face_px: smaller faces (longer side of the box) get no verdict.
-        least_frames: a person seen in fewer frames gets no verdict. A still image is judged
-            by its one frame.
-        max_faces_per_frame: of a crowd only the largest faces are scored.
-        face_search_side: frames are shrunk to this longer side for finding faces; where
-            none is found they are searched again at twice the size.
-        least_face_confidence: of the face detector.
-        batch_size: face crops scored together.
-        thresholds: instead of the checkpoint's.
-        limits: what a file may cost.
-        allow_private_addresses: whether URLs may lead into private networks.
-    """
-
-    frames: int = 32
-    least_face_px: float = 48.0
-    least_frames: int = 5
-    max_faces_per_frame: int = 12
-    face_search_side: int = 640
-    least_face_confidence: float = 0.9
-    batch_size: int = 32
-    thresholds: Thresholds | None = None
-    limits: MediaLimits = field(default_factory=MediaLimits)
-    allow_private_addresses: bool = False
-
-    def __post_init__(self):
-        for name, low, high in (
-            ("frames", 1, 4096),
-            ("least_frames", 1, 4096),
-            ("max_faces_per_frame", 1, 100),
-            ("face_search_side", 100, 4096),
-            ("batch_size", 1, 1024),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
+UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
 
 
 @dataclass
@@ -235,7 +192,7 @@ class VideoDetector:
                     tell("Looking for faces", min(done, total), total)
             finally:
                 sampled.close()
-        warnings = _reading_warnings(info, sampled.unreadable_frames, crowded, config)
+        warnings = reading_warnings(info, sampled.unreadable_frames, crowded, config)
         people = [
             [crops[position, id(face)] for position, face in person.faces.items()]
             for person in tracker.people
@@ -306,22 +263,21 @@ class VideoDetector:
             for faces in people
         ]
         judged.sort(key=lambda pair: (-_or_minus_one(pair[1].fake_probability), -len(pair[0])))
-        warnings = list(seen.warnings)
-        if not self.model.config.trained:
-            warnings.insert(0, "This model is untrained: its scores mean nothing.")
+        reports = [
+            PersonReport(number, judgement, faces)
+            for number, (faces, judgement) in enumerate(judged, start=1)
+        ]
+        untrained = [] if self.model.config.trained else [UNTRAINED_WARNING]
         return VideoReport(
             video=seen.name,
-            judgement=judge_video([judgement for _, judgement in judged], seen.frames_sampled),
-            people=[
-                PersonReport(number, judgement, faces)
-                for number, (faces, judgement) in enumerate(judged, start=1)
-            ],
+            judgement=judge_video([person.judgement for person in reports], seen.frames_sampled),
+            people=reports,
             duration_s=seen.info.duration_s,
             frames_sampled=seen.frames_sampled,
             model=self.name,
             model_revision=self.revision,
             thresholds=self.thresholds,
-            warnings=warnings + _face_warnings(judged, seen.info.kind),
+            warnings=untrained + seen.warnings + face_warnings(reports, seen.info.kind),
         )
 
 
@@ -360,38 +316,6 @@ def _face_score(
         artifact_boxes=boxes,
         alignment=seen.alignment,
     )
-
-
-def _reading_warnings(
-    info: MediaInfo, unreadable_frames: int, crowded: int, config: DetectionConfig
-) -> list[str]:
-    warnings = []
-    if info.missing_frames:
-        warnings.append(f"The file is cut off: its last {info.missing_frames} frames are missing.")
-    if unreadable_frames:
-        warnings.append(f"{unreadable_frames} frames are damaged and were left out.")
-    if crowded:
-        warnings.append(
-            f"In {crowded} frames there are more than {config.max_faces_per_frame} faces; only the "
-            "largest were scored."
-        )
-    return warnings
-
-
-def _face_warnings(judged: list, kind: str) -> list[str]:
-    main = max(judged, key=lambda pair: len(pair[0]), default=None)
-    if main is None or main[1].fake_probability is None:
-        return []
-    faces = main[0]
-    warnings = []
-    size = float(np.median([face.size_px for face in faces]))
-    if size < SMALL_FACE_PX:
-        warnings.append(
-            f"Faces are small ({size:.0f} pixels): traces of a forgery may be lost in them."
-        )
-    if kind == "video" and len(faces) < FEW_FRAMES:
-        warnings.append(f"Only {len(faces)} frames show a face: the score is less certain.")
-    return warnings
 
 
 class VideoDeepfakePipeline(Pipeline):

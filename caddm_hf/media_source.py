@@ -1,0 +1,282 @@
+"""A path or an http(s) address -> a local file.
+
+A download runs on the machine that serves the app but is asked for by its visitor, so it
+could be aimed at what only that machine can reach. Each host name (the first and that of
+every redirect) is resolved once, all its addresses must be public, and the connection goes
+to one of the addresses that were checked; TLS still verifies the host name. A name that
+resolves differently a second time (DNS rebinding) therefore gains nothing. Not covered:
+proxies and the names in `NO_PROXY` and the like, which are ignored, and services that a
+public address forwards to a private network.
+"""
+
+import ipaddress
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+import httpcore2
+
+from .media_files import MediaError, MediaLimits, check_bytes
+
+MAX_REDIRECTS = 5
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+REDIRECT_STATUSES = (301, 302, 303, 307, 308)
+# The network of RFC 6052, whose last 32 bits are the IPv4 address that is reached through it.
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+@contextmanager
+def local_media(
+    source: str | os.PathLike,
+    limits: MediaLimits = MediaLimits(),
+    *,
+    allow_private_addresses: bool = False,
+    download_timeout_s: float = 600.0,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[Path]:
+    """Makes a media source a local file for the time of a `with` block.
+
+    Args:
+        source: a path, passed through unchecked (`probe_media` checks it), or an http or
+            https address, downloaded into a private folder that goes when the block ends.
+        limits: `max_file_bytes` bounds the download.
+        allow_private_addresses: whether to download from this machine and its own network.
+        download_timeout_s: wall-clock seconds for the whole download, redirects included;
+            looking up a name is bounded by the system's resolver alone.
+        progress: called as `progress(bytes_done, bytes_total)`; the total is None where the
+            server does not say.
+
+    Yields:
+        The local file.
+
+    Raises:
+        MediaError: the address is not allowed, cannot be reached, answers with an error, or
+            gives too much or too slowly. The message names host and file, never the query or
+            credentials of the address.
+    """
+    address = os.fspath(source).strip()
+    if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", address):
+        yield Path(source)
+        return
+    url = _split(address)
+    with tempfile.TemporaryDirectory(prefix="caddm-media-") as folder:
+        path = Path(folder) / _file_name(url.path)
+        backend = _CheckedBackend(allow_private_addresses, download_timeout_s)
+        with path.open("wb") as file:
+            _download(address, file, backend, limits, progress)
+        yield path
+
+
+def _file_name(url_path: str) -> str:
+    """A harmless file name out of an address; users see it in messages and reports."""
+    name = re.sub(r"[^\w.-]+", "_", unquote(url_path.rsplit("/", 1)[-1])).strip(".")
+    return name[-80:] or "download"
+
+
+def _shown(url: SplitResult) -> str:
+    """An address for a message: host and file name only."""
+    name = _file_name(url.path) if url.path.strip("/") else ""
+    return f"'{url.hostname}/.../{name}'" if name else f"'{url.hostname}'"
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        url = urlsplit(address)
+        url.port  # noqa: B018 (raises where it is no number)
+    except ValueError:
+        raise MediaError("The address is not valid: check it for typing errors.") from None
+    if url.scheme not in ("http", "https"):
+        raise MediaError(
+            f"Addresses of the kind '{url.scheme}' are not read: give an http or https address, "
+            "or a file."
+        )
+    if not url.hostname:
+        raise MediaError("The address names no host: check it for typing errors.")
+    if url.username is not None or url.password is not None:
+        raise MediaError(
+            f"The address at '{url.hostname}' carries a user name or password, which is not "
+            "supported: download the file yourself."
+        )
+    return url
+
+
+def _download(
+    address: str,
+    file: BinaryIO,
+    backend: "_CheckedBackend",
+    limits: MediaLimits,
+    progress: Callable[[int, int | None], None] | None,
+) -> None:
+    for _ in range(MAX_REDIRECTS + 1):
+        url = _split(address)
+        try:
+            location = _fetch(url, file, backend, limits, progress)
+        except httpcore2.TimeoutException:
+            raise MediaError(f"{_shown(url)} took too long to answer: try again later.") from None
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, UnicodeError):
+            raise MediaError(
+                f"{_shown(url)} could not be downloaded: the connection failed."
+            ) from None
+        if location is None:
+            return
+        address = urljoin(address, location)
+    raise MediaError(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times.")
+
+
+def _fetch(
+    url: SplitResult,
+    file: BinaryIO,
+    backend: "_CheckedBackend",
+    limits: MediaLimits,
+    progress: Callable[[int, int | None], None] | None,
+) -> str | None:
+    """Writes what an address gives into `file`; a redirect's target is returned instead."""
+    target = httpcore2.URL(
+        scheme=url.scheme,
+        host=url.hostname.encode("idna"),
+        port=url.port,
+        target=_escaped(url.path or "/") + (b"?" + _escaped(url.query) if url.query else b""),
+    )
+    host_header = url.netloc.encode("idna")
+    timeouts = {"connect": CONNECT_TIMEOUT_S, "read": READ_TIMEOUT_S, "write": READ_TIMEOUT_S}
+    with (
+        httpcore2.ConnectionPool(network_backend=backend, max_connections=1) as pool,
+        pool.stream(
+            "GET",
+            target,
+            headers=[
+                (b"Host", host_header),
+                (b"User-Agent", b"caddm-hf"),
+                (b"Accept-Encoding", b"identity"),
+            ],
+            extensions={"timeout": timeouts},
+        ) as response,
+    ):
+        headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+        if response.status in REDIRECT_STATUSES and b"location" in headers:
+            return headers[b"location"]
+        if response.status != 200:
+            raise MediaError(f"{_shown(url)} could not be downloaded: HTTP {response.status}.")
+        if headers.get(b"content-type", "").lower().startswith("text/html"):
+            raise MediaError(
+                f"{_shown(url)} is a web page: give the address of the video or picture itself."
+            )
+        length = headers.get(b"content-length", "")
+        total = int(length) if length.isdecimal() else None
+        check_bytes(_shown(url), total or 0, limits.max_file_bytes)
+        done = 0
+        for chunk in response.iter_stream():
+            done += len(chunk)
+            check_bytes(_shown(url), done, limits.max_file_bytes)
+            try:
+                file.write(chunk)
+            except OSError as error:
+                raise MediaError(f"{_shown(url)} could not be stored: {error.strerror}.") from None
+            if progress is not None:
+                progress(done, total)
+    return None
+
+
+def _escaped(part: str) -> bytes:
+    """Percent-encodes what may not stand in a request line; leaves all else as given."""
+    return re.sub(rb"[^!-~]", lambda byte: b"%%%02X" % byte[0][0], part.encode())
+
+
+class _CheckedBackend(httpcore2.NetworkBackend):
+    """Connects to public addresses only, and for no longer than the whole download may take."""
+
+    def __init__(self, allow_private_addresses: bool, timeout_s: float):
+        self._allow_private_addresses = allow_private_addresses
+        self._deadline = time.monotonic() + timeout_s
+        self._plain = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Resolves the host once and connects to the first checked address that answers."""
+        addresses = self._checked_addresses(host, port)
+        for address in addresses:
+            allowed_s = remaining(self._deadline, timeout)
+            try:
+                stream = self._plain.connect_tcp(address, port, allowed_s, local_address)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if address == addresses[-1]:
+                    raise
+            else:
+                return _BoundedStream(stream, self._deadline)
+        raise httpcore2.ConnectError("the host has no address")
+
+    def _checked_addresses(self, host: str, port: int) -> list[str]:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise MediaError(f"The host '{host}' is not known: check the address.") from None
+        addresses = list(dict.fromkeys(entry[4][0] for entry in found))
+        if not self._allow_private_addresses and not all(map(is_public, addresses)):
+            raise MediaError(
+                f"The host '{host}' lies in a private network, from which nothing is downloaded."
+            )
+        return addresses
+
+
+class _BoundedStream(httpcore2.NetworkStream):
+    """A connection whose every step ends at the deadline, however slowly bytes drip in."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: float):
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, remaining(self._deadline, timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, remaining(self._deadline, timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, ssl_context, server_hostname=None, timeout=None):
+        allowed_s = remaining(self._deadline, timeout)
+        secured = self._stream.start_tls(ssl_context, server_hostname, allowed_s)
+        return _BoundedStream(secured, self._deadline)
+
+    def get_extra_info(self, info: str):
+        return self._stream.get_extra_info(info)
+
+
+def remaining(deadline: float, timeout: float | None) -> float:
+    """The seconds a step may take.
+
+    Raises:
+        httpcore2.ReadTimeout: the deadline has passed.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout("the whole download took too long")
+    return left if timeout is None else min(left, timeout)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one that anybody on the internet could reach as well."""
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6:
+        # Addresses that lead to an IPv4 address are as public as that one.
+        embedded = ip.ipv4_mapped or ip.sixtofour
+        if ip in NAT64:
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if embedded is not None:
+            ip = embedded
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved

@@ -1,0 +1,125 @@
+"""Still pictures (JPEG, PNG, WebP, BMP, TIFF, AVIF, single-frame GIF) -> upright RGB.
+
+Transparent parts are shown on white, 16-bit grey is scaled to 8, CMYK and palettes are
+converted, the EXIF orientation is applied. Of a TIFF with several pages the first is taken.
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .media_files import (
+    MediaError,
+    MediaInfo,
+    MediaLimits,
+    check_bytes,
+    check_pixels,
+    shown_name,
+)
+
+PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+# Pillow sees several pictures in these; the rest of the list is one picture, whatever it says
+# (phones append a second one to a JPEG, scanners write many pages into a TIFF).
+ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
+ANIMATIONS_FFMPEG_READS = ("GIF", "PNG")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
+EXIF_ORIENTATION = 0x0112
+CLOCKWISE_BY_ORIENTATION = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
+
+
+def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image | None:
+    """Recognises a picture by its content and checks its size; decodes nothing yet.
+
+    Args:
+        file: open at its start; must stay open until the picture is decoded.
+        path: names the file in messages.
+        limits: what the picture may cost.
+
+    Returns:
+        The picture; None where the file is no picture, or an animation FFmpeg can read.
+
+    Raises:
+        MediaError: it is a picture that cannot be used.
+    """
+    if file.read(12)[4:] in {b"ftyp" + brand for brand in HEIF_BRANDS}:
+        # FFmpeg would open it, as a video of the tiles it is made of.
+        raise MediaError(f"{shown_name(path)} is a HEIC picture: save it as JPEG or PNG.")
+    file.seek(0)
+    try:
+        picture = Image.open(file, formats=PICTURE_FORMATS)
+        animated = picture.format in ANIMATED_FORMATS and getattr(picture, "is_animated", False)
+    except UnidentifiedImageError:
+        return None
+    except Image.DecompressionBombError:
+        raise MediaError(f"{shown_name(path)} has far more pixels than can be read.") from None
+    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
+        raise _damaged(path) from error
+    if animated and picture.format in ANIMATIONS_FFMPEG_READS:
+        return None
+    if animated:
+        raise MediaError(
+            f"{shown_name(path)} is an animated {picture.format} picture: save it as MP4 or GIF."
+        )
+    check_bytes(shown_name(path), os.fstat(file.fileno()).st_size, limits.max_image_bytes)
+    check_pixels(path, *picture.size, limits.max_side_px, limits.max_image_pixels)
+    return picture
+
+
+def picture_rgb(picture: Image.Image, path: Path) -> np.ndarray:
+    """Decodes a picture: (H, W, 3) uint8, upright.
+
+    Raises:
+        MediaError: it is damaged, cut off, or of a kind that has no certain 8-bit form.
+    """
+    try:
+        picture.load()
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I;16"):  # convert() would cut at 255 instead of scaling
+            picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+        if picture.has_transparency_data:
+            rgba = picture.convert("RGBA")
+            picture = Image.new("RGB", rgba.size, "white")
+            picture.paste(rgba, mask=rgba.getchannel("A"))
+        image_rgb = np.asarray(picture.convert("RGB"))
+    except Exception as error:  # as above
+        raise _damaged(path) from error
+    if picture.mode in ("I", "F"):
+        raise MediaError(f"{shown_name(path)} has 32-bit pixels: save it as 8-bit PNG or JPEG.")
+    return image_rgb
+
+
+def describe_picture(picture: Image.Image, path: Path) -> MediaInfo:
+    """Decodes a picture to find out what it holds.
+
+    Raises:
+        MediaError: as `picture_rgb`.
+    """
+    container, pixel_format = picture.format, picture.mode
+    try:
+        orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception as error:  # as above
+        raise _damaged(path) from error
+    height, width = picture_rgb(picture, path).shape[:2]
+    return MediaInfo(
+        kind="image",
+        container=container,
+        codec=container.lower(),
+        pixel_format=pixel_format,
+        width=width,
+        height=height,
+        rotation_degrees=CLOCKWISE_BY_ORIENTATION.get(orientation, 0),
+        frame_count=1,
+        frame_rate=None,
+        duration_s=0.0,
+        start_s=0.0,
+        has_audio=False,
+        missing_frames=0,
+        file_bytes=path.stat().st_size,
+    )
+
+
+def _damaged(path: Path) -> MediaError:
+    return MediaError(f"{shown_name(path)} is a damaged or incomplete picture.")
