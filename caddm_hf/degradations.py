@@ -1,0 +1,307 @@
+"""What cameras and networks do to a picture: at random for training, graded for testing.
+
+`degrade` is the training augmentation after the crop. Each step has its own probability and all
+of them fall on genuine and forged crops alike, so that no step gives the label away. The order
+is that of a picture's life: optics, light, sensor, compression.
+
+`distort` is the robustness test: seven distortions at five levels, after DeeperForensics-1.0
+(arXiv 2001.03024), whose levels are used where it has them.
+
+All functions take and return (H, W, 3) uint8 and never write into their input.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+from scipy import special
+
+Range = tuple[float, float]
+
+# Blur, noise grain and blocks are given in pixels of a crop of this side.
+NOMINAL_SIZE = 224
+INTERPOLATIONS = (
+    cv2.INTER_NEAREST,
+    cv2.INTER_LINEAR,
+    cv2.INTER_CUBIC,
+    cv2.INTER_AREA,
+    cv2.INTER_LANCZOS4,
+)
+LEVELS = np.arange(256, dtype=np.float32)
+# The normal distribution cut into 65,536 equally likely values: a draw is a 16-bit integer looked
+# up here, several times faster than NumPy's own sampler and as good at 8 bits.
+NORMAL_QUANTILES = special.ndtri((np.arange(65536) + 0.5) / 65536).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TrainingDegradations:
+    """Probabilities and ranges of the training degradations.
+
+    Probabilities are the CADDM paper's code's, and so are the ranges of JPEG and gamma; the
+    other ranges are chosen so that a face stays recognisable and most forgery traces survive.
+    Pixel lengths are in pixels of a 224 px crop.
+
+    Attributes:
+        strength: pulls every range towards "no change": 0 changes nothing, 1 is as given;
+            at most 2. Probabilities are left alone.
+        jpeg_quality: quality of one JPEG round trip.
+        stretch_probability: chance of a min-max stretch, the contrast blown up to full range.
+        low_frequency_noise: standard deviation, in grey levels, of smooth blotches.
+        saturation, value: factors on S and V of HSV.
+        gamma: exponent on the brightness in [0, 1].
+        motion_blur_px: length of the motion.
+        gaussian_blur_px: standard deviation of the blur.
+        gaussian_noise: standard deviation in grey levels.
+        tone_shift: largest shift of each colour channel on its own, in grey levels.
+        rescale: factor to which the picture is shrunk before it is blown up again, each with an
+            interpolation drawn at random.
+    """
+
+    strength: float = 1.0
+    jpeg_probability: float = 0.3
+    jpeg_quality: Range = (15, 80)
+    stretch_probability: float = 0.5
+    low_frequency_noise_probability: float = 0.5
+    low_frequency_noise: Range = (1.0, 6.0)
+    hsv_probability: float = 0.25
+    saturation: Range = (0.6, 1.4)
+    value: Range = (0.75, 1.25)
+    gamma_probability: float = 1.0
+    gamma: Range = (0.6, 1.4)
+    motion_blur_probability: float = 0.3
+    motion_blur_px: Range = (2.0, 7.0)
+    gaussian_blur_probability: float = 0.3
+    gaussian_blur_px: Range = (0.3, 1.3)
+    gaussian_noise_probability: float = 0.3
+    gaussian_noise: Range = (1.0, 8.0)
+    tone_shift_probability: float = 0.3
+    tone_shift: float = 15.0
+    rescale_probability: float = 0.25
+    rescale: Range = (0.5, 1.0)
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name.endswith("_probability") and not 0 <= value <= 1:
+                raise ValueError(f"{field.name} must be within [0, 1], got {value}")
+            if isinstance(value, tuple) and not 0 <= value[0] <= value[1]:
+                raise ValueError(f"{field.name} must be a range low <= high, got {value}")
+        if not 0 <= self.strength <= 2:
+            raise ValueError(f"strength must be within [0, 2], got {self.strength}")
+        if not (self.jpeg_quality[0] >= 1 and self.jpeg_quality[1] <= 100):
+            raise ValueError(f"jpeg_quality must be within [1, 100], got {self.jpeg_quality}")
+        if self.rescale[0] <= 0 or self.gamma[0] <= 0:
+            raise ValueError("rescale and gamma must be above 0")
+
+
+def check_image(image_rgb: np.ndarray) -> None:
+    """Raise a ValueError unless the picture is (H, W, 3) uint8 and not empty."""
+    if (
+        not isinstance(image_rgb, np.ndarray)
+        or image_rgb.dtype != np.uint8
+        or image_rgb.ndim != 3
+        or image_rgb.shape[2] != 3
+        or image_rgb.size == 0
+    ):
+        got = f"{getattr(image_rgb, 'dtype', type(image_rgb))} {getattr(image_rgb, 'shape', '')}"
+        raise ValueError(f"a picture must be (H, W, 3) uint8 RGB, got {got}")
+
+
+def degrade(
+    image_rgb: np.ndarray,
+    rng: np.random.Generator,
+    config: TrainingDegradations = TrainingDegradations(),
+) -> np.ndarray:
+    """Degrade a training crop at random.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        rng: draws everything; equal states give equal results.
+
+    Returns:
+        (H, W, 3) uint8, a new array.
+    """
+    check_image(image_rgb)
+    strength = config.strength
+    if strength == 0:
+        return image_rgb.copy()
+
+    def happens(probability: float) -> bool:
+        return rng.random() < probability
+
+    def draw(limits: Range, unchanged: float) -> float:
+        return unchanged + strength * (rng.uniform(*limits) - unchanged)
+
+    pixel = max(image_rgb.shape[:2]) / NOMINAL_SIZE
+    image = image_rgb
+    if happens(config.motion_blur_probability):
+        angle = rng.uniform(0, math.pi)
+        image = motion_blur(image, draw(config.motion_blur_px, 0.0) * pixel, angle)
+    if happens(config.gaussian_blur_probability):
+        sigma = draw(config.gaussian_blur_px, 0.0) * pixel
+        image = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.05))
+    if happens(config.rescale_probability):
+        down, up = rng.choice(INTERPOLATIONS, size=2)
+        image = rescale(image, max(draw(config.rescale, 1.0), 0.1), int(down), int(up))
+    if happens(config.hsv_probability):
+        saturation, value = draw(config.saturation, 1.0), draw(config.value, 1.0)
+        image = scale_saturation_value(image, saturation, value)
+
+    # Everything that maps a grey level to a grey level is one table and one pass.
+    table = np.repeat(LEVELS[:, None], 3, axis=1)
+    if happens(config.stretch_probability):
+        table += strength * (stretched_levels(image)[:, None] - table)
+    if happens(config.tone_shift_probability):
+        shift = rng.uniform(-config.tone_shift, config.tone_shift, size=3)
+        table += strength * shift
+    if happens(config.gamma_probability):
+        gamma = max(draw(config.gamma, 1.0), 0.1)
+        table = 255 * (np.clip(table, 0, 255) / 255) ** gamma
+    image = apply_table(image, table)
+
+    if happens(config.low_frequency_noise_probability):
+        image = add_blotches(image, rng, draw(config.low_frequency_noise, 0.0))
+    if happens(config.gaussian_noise_probability):
+        image = add_noise(image, rng, draw(config.gaussian_noise, 0.0))
+    if happens(config.jpeg_probability):
+        quality = draw(config.jpeg_quality, 100.0)
+        image = compress_jpeg(image, int(np.clip(round(quality), 1, 100)))
+    return image
+
+
+def apply_table(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Map grey levels through a (256,) or (256, 3) table of floats, rounded and clipped."""
+    table = np.clip(np.round(table), 0, 255).astype(np.uint8)
+    return cv2.LUT(image, table[None] if table.ndim == 2 else table)
+
+
+def stretched_levels(image: np.ndarray) -> np.ndarray:
+    """The (256,) float32 table that spreads a picture's grey levels over 0..255.
+
+    One mapping for all three channels, which keeps the hues. A picture of one level keeps it.
+    """
+    low, high = int(image.min()), int(image.max())
+    if high == low:
+        return LEVELS
+    return np.clip((LEVELS - low) * (255 / (high - low)), 0, 255)
+
+
+def scale_saturation_value(image_rgb: np.ndarray, saturation: float, value: float) -> np.ndarray:
+    """Multiply S and V of HSV by factors, clipped at full saturation and full value."""
+    table = np.repeat(LEVELS[:, None], 3, axis=1)
+    table[:, 1:] *= (saturation, value)
+    hsv = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2HSV_FULL)
+    return cv2.cvtColor(apply_table(hsv, table), cv2.COLOR_HSV2RGB_FULL)
+
+
+def motion_blur(image: np.ndarray, length_px: float, angle: float) -> np.ndarray:
+    """Average along a straight line of the given length and angle (radians)."""
+    reach = math.ceil(length_px / 2)
+    if reach < 1:
+        return image.copy()
+    # The distance of each tap from the segment, turned into a weight: an antialiased line.
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    along = np.abs(x * math.cos(angle) + y * math.sin(angle))
+    across = np.abs(y * math.cos(angle) - x * math.sin(angle))
+    beyond = np.maximum(along - length_px / 2, 0)
+    kernel = np.clip(1 - np.hypot(across, beyond), 0, 1).astype(np.float32)
+    return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+
+
+def rescale(image: np.ndarray, factor: float, down: int, up: int) -> np.ndarray:
+    """Resize by `factor` and back to the same size, with OpenCV interpolations `down`, `up`."""
+    height, width = image.shape[:2]
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(cv2.resize(image, small, interpolation=down), (width, height), None, 0, 0, up)
+
+
+def add_blotches(image: np.ndarray, rng: np.random.Generator, deviation: float) -> np.ndarray:
+    """Add smooth coloured noise of `deviation` grey levels (its knots 15 to 60 px apart)."""
+    knots = int(rng.integers(4, 16))
+    coarse = rng.standard_normal((knots, knots, 3), dtype=np.float32) * np.float32(deviation)
+    size_wh = image.shape[1::-1]
+    noise = cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)
+    return cv2.add(image, noise, dtype=cv2.CV_8U)
+
+
+def add_noise(image: np.ndarray, rng: np.random.Generator, deviation: float) -> np.ndarray:
+    """Add independent Gaussian noise of `deviation` grey levels to each channel."""
+    quantiles = rng.integers(0, len(NORMAL_QUANTILES), image.shape, dtype=np.uint16)
+    noise = (NORMAL_QUANTILES * np.float32(deviation))[quantiles]
+    return cv2.add(image, noise, dtype=cv2.CV_8U)
+
+
+def compress_jpeg(image_rgb: np.ndarray, quality: int) -> np.ndarray:
+    """One JPEG round trip at `quality` 1..100."""
+    bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)  # so that luma weighs the right channels
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+# The robustness test. Parameters by level 1..5. JPEG is not among DeeperForensics' distortions
+# (what its code calls JPEG is the pixelation here); its qualities are ours.
+SATURATIONS = (0.4, 0.3, 0.2, 0.1, 0.0)  # factor on the chroma
+CONTRASTS = (0.85, 0.725, 0.6, 0.475, 0.35)  # factor on all levels, towards black as there
+BLOCK_COUNTS = (16, 32, 48, 64, 80)  # grey 8 x 8 px blocks on 256 x 256 px
+NOISE_VARIANCES = (0.001, 0.002, 0.005, 0.01, 0.05)  # of levels in [0, 1]
+BLUR_SIZES = (7, 9, 13, 17, 21)  # kernel side in px; the deviation is a sixth of it
+PIXEL_SIZES = (2, 3, 4, 5, 6)  # the picture is shrunk by this factor
+JPEG_QUALITIES = (60, 40, 25, 15, 8)
+
+DISTORTIONS = ("saturation", "contrast", "blocks", "noise", "blur", "pixelation", "jpeg")
+DISTORTION_LEVELS = (1, 2, 3, 4, 5)
+
+
+def distort(image_rgb: np.ndarray, name: str, level: int, rng: np.random.Generator) -> np.ndarray:
+    """Apply one distortion of the robustness test.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        name: one of `DISTORTIONS`.
+        level: 1 (mild) to 5 (severe).
+        rng: used by "blocks" and "noise".
+
+    Returns:
+        (H, W, 3) uint8, a new array.
+    """
+    check_image(image_rgb)
+    if level not in DISTORTION_LEVELS:
+        raise ValueError(f"the level of a distortion must be 1 to 5, got {level}")
+    index = int(level) - 1
+    if name == "saturation":
+        return _scale_chroma(image_rgb, SATURATIONS[index])
+    if name == "contrast":
+        return apply_table(image_rgb, LEVELS * CONTRASTS[index])
+    if name == "blocks":
+        return _add_grey_blocks(image_rgb, rng, BLOCK_COUNTS[index])
+    if name == "noise":
+        return add_noise(image_rgb, rng, 255 * math.sqrt(NOISE_VARIANCES[index]))
+    if name == "blur":
+        size = BLUR_SIZES[index]
+        return cv2.GaussianBlur(image_rgb, (size, size), size / 6)
+    if name == "pixelation":
+        factor = 1 / PIXEL_SIZES[index]
+        return rescale(image_rgb, factor, cv2.INTER_LINEAR, cv2.INTER_LINEAR)
+    if name == "jpeg":
+        return compress_jpeg(image_rgb, JPEG_QUALITIES[index])
+    raise ValueError(f"unknown distortion {name!r}: choose one of {', '.join(DISTORTIONS)}")
+
+
+def _scale_chroma(image_rgb: np.ndarray, factor: float) -> np.ndarray:
+    table = np.repeat(LEVELS[:, None], 3, axis=1)
+    table[:, 1:] = 128 + (table[:, 1:] - 128) * factor
+    ycrcb = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2YCrCb)
+    return cv2.cvtColor(apply_table(ycrcb, table), cv2.COLOR_YCrCb2RGB)
+
+
+def _add_grey_blocks(image: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Grey 8 x 8 blocks at random places, as many for the area as `count` is for 256 x 256."""
+    image = image.copy()
+    height, width = image.shape[:2]
+    side = 8
+    for _ in range(round(count * height * width / 256**2)):
+        x = int(rng.integers(0, max(width - side, 0) + 1))
+        y = int(rng.integers(0, max(height - side, 0) + 1))
+        image[y : y + side, x : x + side] = 128
+    return image
