@@ -7,7 +7,12 @@ import argparse
 import sys
 from pathlib import Path
 
-DESCRIPTION = "Deepfake detection with CADDM: score videos, convert the authors' checkpoints."
+from .evaluation_commands import add_parsers
+
+DESCRIPTION = (
+    "Deepfake detection with CADDM: score videos, measure and calibrate models, convert the "
+    "authors' checkpoints."
+)
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -47,6 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("checkpoint", metavar="AUTHORS.pkl", type=Path)
     convert.add_argument("output", metavar="OUT", type=Path, help="new model folder")
+
+    add_parsers(commands)
     return parser
 
 
@@ -75,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "convert":
             return _convert(options)
+        if options.command != "score":
+            return options.run(options)
         from .score_command import score
 
         return score(options)

@@ -1,0 +1,329 @@
+"""Calibration: a temperature and two thresholds from a validation collection.
+
+The temperature T divides the logits' difference of every frame before it becomes a probability,
+so the order of frames cannot change. It is chosen so that the videos' probabilities, which are
+means over frames and what verdicts are made of, have the least negative log likelihood. Then
+
+    fake_above    at most the stated share of genuine videos lies above it
+    real_below    at most the stated share of fakes lies below it
+
+and between the two lies the undecided band. Where the classes are so well apart that no band is
+left, both become the middle of the gap.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.model_selection import StratifiedGroupKFold
+
+from .atomic_files import write_atomically
+from .configuration_caddm import CaddmConfig
+from .evaluation import check_both_classes, proportion
+from .frame_dataset import FrameDataError
+from .score_statistics import (
+    OneClassError,
+    area_under_roc,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_curve,
+    threshold_at_false_positive_rate,
+)
+from .score_table import gather_videos, numbers, video_names
+
+BINS = 15
+FOLDS = 5
+# Thresholds are rounded outwards to so many decimals: they were computed in double precision,
+# and the detector compares probabilities of single precision with them.
+DECIMALS = 7
+SEARCH_FACTOR = 30.0  # how far from the frames' own temperature the videos' is sought
+TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class VideoLogits:
+    """Frames' logits, grouped by video: V videos, N scored frames.
+
+    Attributes:
+        logit_differences: (N,) float64.
+        video: (N,) int64, the number of each frame's video.
+        labels: (V,) int64.
+        groups: (V,) int64; videos of one source share a number.
+    """
+
+    logit_differences: np.ndarray
+    video: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def probabilities(self, temperature: float) -> np.ndarray:
+        """(V,) mean of the frames' probabilities at a temperature."""
+        frames = expit(self.logit_differences / temperature)
+        return np.bincount(self.video, weights=frames) / np.bincount(self.video)
+
+    def select(self, videos: np.ndarray) -> "VideoLogits":
+        """Those of some videos, given by number."""
+        position = np.full(len(self.labels), -1)
+        position[videos] = np.arange(len(videos))
+        kept = position[self.video] >= 0
+        return VideoLogits(
+            self.logit_differences[kept],
+            position[self.video[kept]],
+            self.labels[videos],
+            self.groups[videos],
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found, and what the model keeps of it.
+
+    Attributes:
+        temperature: T.
+        real_below, fake_above: the thresholds of the verdicts.
+        thresholds: rate -> threshold above which at most that share of genuine videos lies.
+        report: figures before and after, for the JSON file.
+    """
+
+    temperature: float
+    real_below: float
+    fake_above: float
+    thresholds: dict[str, float]
+    report: dict
+
+
+def video_logits(table: pa.Table) -> VideoLogits:
+    """Logits of a scores table (one model, one collection, clean); failed frames are left out.
+
+    Raises:
+        FrameDataError: there is no score, or of one class only.
+    """
+    videos = gather_videos(table)
+    check_both_classes(videos.labels, "The data")
+    scored = np.flatnonzero(videos.scored)
+    check_both_classes(videos.labels[scored], "What could be scored of the data")
+    differences = numbers(table, "logit_difference")
+    kept = np.isfinite(differences)
+    # `gather_videos` sorts by name, so numbers of names are numbers of videos.
+    _, index = np.unique(np.array(video_names(table), dtype=object), return_inverse=True)
+    position = np.full(len(videos), -1)
+    position[scored] = np.arange(len(scored))
+    _, groups = np.unique(np.array(videos.groups, dtype=object)[scored], return_inverse=True)
+    return VideoLogits(differences[kept], position[index[kept]], videos.labels[scored], groups)
+
+
+def fit_video_temperature(logits: VideoLogits) -> float:
+    """The temperature at which the videos' probabilities fit their labels best.
+
+    With one frame a video this is `fit_temperature`. With more, the mean over frames lies between
+    them, so the best temperature is another one, found by a search around the frames'.
+
+    Raises:
+        FrameDataError: no finite temperature is best; the sentence says why.
+    """
+    counts = np.bincount(logits.video)
+    frame_labels = logits.labels[logits.video]
+    try:
+        start = fit_temperature(logits.logit_differences, frame_labels)
+    except (ValueError, OneClassError) as error:
+        raise FrameDataError(f"No temperature can be fitted: {error}.") from None
+    if counts.max() == 1:
+        return start
+
+    def loss(log_temperature: float) -> float:
+        return negative_log_likelihood(
+            logits.probabilities(math.exp(log_temperature)), logits.labels
+        )
+
+    # A coarse grid first: the loss of means need not have one valley only.
+    reach = math.log(SEARCH_FACTOR)
+    grid = np.linspace(math.log(start) - reach, math.log(start) + reach, 61)
+    best = int(np.argmin([loss(value) for value in grid]))
+    if best in (0, len(grid) - 1):
+        raise FrameDataError(
+            "No temperature can be fitted: the videos' scores are best at the end of the search; "
+            "calibrate on more, or harder, videos."
+        )
+    found = minimize_scalar(
+        loss, bounds=(grid[best - 1], grid[best + 1]), method="bounded", options={"xatol": 1e-6}
+    )
+    return math.exp(found.x)
+
+
+def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean of -log of the probability given to each sample's own label."""
+    own = np.where(labels == 1, probabilities, 1 - probabilities)
+    return float(-np.mean(np.log(np.clip(own, TINY, 1))))
+
+
+def calibrate_table(
+    table: pa.Table,
+    rates: Sequence[float],
+    miss_rate: float | None = None,
+    shipped: tuple[float, float, float] = (1.0, 0.4, 0.6),
+    seed: int = 0,
+) -> Calibration:
+    """Temperature, thresholds and figures from a scores table.
+
+    Args:
+        table: of `complete_table`: one model, one collection, clean.
+        rates: accepted shares of genuine videos called fake, in (0, 1); the first decides
+            `fake_above`, all are recorded.
+        miss_rate: accepted share of fakes called real; by default the first of `rates`.
+        shipped: the model's temperature, real_below and fake_above so far.
+        seed: of the folds.
+
+    Raises:
+        FrameDataError: the scores cannot be calibrated; the sentence says why.
+    """
+    logits = video_logits(table)
+    temperature = fit_video_temperature(logits)
+    before, after = logits.probabilities(shipped[0]), logits.probabilities(temperature)
+    miss_rate = rates[0] if miss_rate is None else miss_rate
+    real_below, fake_above = _band(after, logits.labels, rates[0], miss_rate)
+    genuine = after[logits.labels == 0]
+    thresholds = {
+        f"{rate:g}": _outwards(threshold_at_false_positive_rate(genuine, rate), up=True)
+        for rate in rates
+    }
+    report = {
+        "temperature": {"before": shipped[0], "after": temperature},
+        "thresholds": {
+            "before": {"real_below": shipped[1], "fake_above": shipped[2]},
+            "after": {"real_below": real_below, "fake_above": fake_above},
+        },
+        "stated_rates": {"false_positive": rates[0], "miss": miss_rate},
+        "before": _figures(before, logits.labels, *shipped[1:]),
+        "after": _figures(after, logits.labels, real_below, fake_above),
+        "held_out": _held_out(logits, rates[0], miss_rate, seed),
+        "at_rates": [
+            {
+                "rate": rate,
+                "threshold": thresholds[f"{rate:g}"],
+                "false_positive_rate": _share(genuine > thresholds[f"{rate:g}"]),
+                "detection_rate": _share(after[logits.labels == 1] > thresholds[f"{rate:g}"]),
+            }
+            for rate in rates
+        ],
+        "videos": {
+            "genuine": int(np.sum(logits.labels == 0)),
+            "fake": int(np.sum(logits.labels == 1)),
+        },
+    }
+    return Calibration(temperature, real_below, fake_above, thresholds, report)
+
+
+def _band(
+    probabilities: np.ndarray, labels: np.ndarray, rate: float, miss_rate: float
+) -> tuple[float, float]:
+    """`real_below` and `fake_above` that keep the stated rates on these videos."""
+    fake_above = threshold_at_false_positive_rate(probabilities[labels == 0], rate)
+    # The same rule seen from the other side: scores and classes negated.
+    real_below = -threshold_at_false_positive_rate(-probabilities[labels == 1], miss_rate)
+    if real_below > fake_above:
+        middle = round((real_below + fake_above) / 2, DECIMALS)
+        return middle, middle
+    return _outwards(real_below, up=False), _outwards(fake_above, up=True)
+
+
+def _outwards(threshold: float, up: bool) -> float:
+    scale = 10**DECIMALS
+    rounded = (math.ceil if up else math.floor)(threshold * scale) / scale
+    return min(1.0, max(0.0, rounded))
+
+
+def _share(hits: np.ndarray) -> dict:
+    return proportion(int(hits.sum()), len(hits))
+
+
+def _figures(
+    probabilities: np.ndarray, labels: np.ndarray, real_below: float, fake_above: float
+) -> dict:
+    curve = reliability_curve(probabilities, labels, BINS)
+    genuine, fake = probabilities[labels == 0], probabilities[labels == 1]
+    undecided = (probabilities >= real_below) & (probabilities <= fake_above)
+    return {
+        "expected_calibration_error": expected_calibration_error(probabilities, labels, BINS),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
+        "video_auc": area_under_roc(probabilities, labels),
+        "false_positive_rate": _share(genuine > fake_above),
+        "miss_rate": _share(fake < real_below),
+        "undecided": _share(undecided),
+        "reliability": {
+            "bin_edges": curve.bin_edges.tolist(),
+            "mean_probabilities": curve.mean_probabilities.tolist(),
+            "fake_shares": curve.fake_shares.tolist(),
+            "counts": curve.counts.tolist(),
+        },
+    }
+
+
+def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> dict:
+    """The same figures on videos that had no part in the fit, fold by fold.
+
+    Videos of one source stay in one fold. What is fitted and judged on the same videos flatters;
+    the difference to these figures says by how much.
+    """
+    n_groups = min(len(set(logits.groups[logits.labels == label])) for label in (0, 1))
+    folds = min(FOLDS, n_groups)
+    if folds < 2:
+        return {"folds": 0, "why": "too few videos to hold any out"}
+    probabilities = np.empty(len(logits.labels))
+    called_fake, called_real = (np.zeros(len(logits.labels), bool) for _ in range(2))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    numbers_ = np.arange(len(logits.labels))
+    for fitted, held in splitter.split(numbers_, logits.labels, logits.groups):
+        part = logits.select(fitted)
+        try:
+            check_both_classes(part.labels, "A fold")
+            temperature = fit_video_temperature(part)
+        except FrameDataError as error:
+            return {"folds": 0, "why": f"{error}"}
+        below, above = _band(part.probabilities(temperature), part.labels, rate, miss_rate)
+        probabilities[held] = logits.select(held).probabilities(temperature)
+        called_fake[held] = probabilities[held] > above
+        called_real[held] = probabilities[held] < below
+    labels = logits.labels
+    return {
+        "folds": folds,
+        "expected_calibration_error": expected_calibration_error(probabilities, labels, BINS),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
+        "false_positive_rate": _share(called_fake[labels == 0]),
+        "miss_rate": _share(called_real[labels == 1]),
+        "undecided": _share(~called_fake & ~called_real),
+    }
+
+
+def store_calibration(folder: Path, calibration: Calibration, record: dict) -> None:
+    """Write a calibration into a model folder's `config.json`, which the detector reads.
+
+    Args:
+        folder: of the model.
+        calibration: what to store.
+        record: where it comes from (data, fingerprint, counts), kept as `calibration` beside
+            the thresholds by rate.
+
+    Raises:
+        FrameDataError: the configuration cannot be read.
+        OSError: it cannot be written.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FrameDataError(f"'{path}' cannot be read: {error}") from None
+    config |= {
+        "calibration_temperature": calibration.temperature,
+        "real_below": calibration.real_below,
+        "fake_above": calibration.fake_above,
+        "calibration": {"thresholds": calibration.thresholds, **record},
+    }
+    CaddmConfig(**config)  # refuses what the detector would refuse
+    with write_atomically(path) as file:
+        file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

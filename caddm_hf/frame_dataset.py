@@ -1,0 +1,381 @@
+"""Frame collections: the row schema, and rows ready for training.
+
+A collection is a `datasets` dataset, as Parquet on disk or on the Hub, one row a face:
+
+    image             the frame, or a crop of it with one face
+    source_image      the genuine frame it was forged from, the same moment; null if genuine
+    landmarks         N x (x, y) in pixels of `image`, N = 5, 68 or 81; null if unknown
+    label             real or fake
+    method            how it was forged; null if genuine
+    video_id          unique over the whole collection, methods included
+    source_video_id   the genuine video behind it; its own id if genuine
+    frame_index, time_s, dataset, compression   where it comes from
+
+Splits are the dataset's splits. Only `image`, `label` and `video_id` are needed: where
+`source_image` is missing the genuine row of the same source video and frame index takes its
+place, and missing landmarks are found by `point_search`.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from .face_masks import check_points, face_outline, fill_outline
+
+FRAME_FEATURES = datasets.Features(
+    {
+        "image": datasets.Image(),
+        "source_image": datasets.Image(),
+        "landmarks": datasets.List(datasets.List(datasets.Value("float32"), length=2)),
+        "label": datasets.ClassLabel(names=["real", "fake"]),
+        "method": datasets.Value("string"),
+        "video_id": datasets.Value("string"),
+        "source_video_id": datasets.Value("string"),
+        "frame_index": datasets.Value("int32"),
+        "time_s": datasets.Value("float64"),
+        "dataset": datasets.Value("string"),
+        "compression": datasets.Value("string"),
+    }
+)
+NEEDED_COLUMNS = ("image", "label", "video_id")
+PICTURE_COLUMNS = ("image", "source_image")
+LABELS = {"real": 0, "fake": 1}
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev", "test")}
+
+# A pair is the same moment if the surroundings of the face differ by less than this, in grey
+# levels. On DFDC face crops aligned pairs lie around 3 and hardly any above; pairs of different
+# moments begin there and centre on 20.
+SAME_FRAME_LEVELS = 6.0
+COMPARED_SIDE = 128  # frames are compared at about this size
+LEAST_SURROUNDINGS = 0.01  # of the compared region, below which nothing can be said
+
+
+class FrameDataError(ValueError):
+    """A collection that cannot be used; the message is one sentence for who chose it."""
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRow:
+    """One decoded row.
+
+    Attributes:
+        image_rgb: (H, W, 3) uint8.
+        source_rgb: (H', W', 3) uint8, the genuine frame; None if genuine or unknown.
+        points_xy: (N, 2) float64 landmarks in pixels of the image; None if unknown.
+        label: 0 genuine, 1 forged.
+    """
+
+    image_rgb: np.ndarray
+    source_rgb: np.ndarray | None
+    points_xy: np.ndarray | None
+    label: int
+
+    def is_same_frame(self) -> bool:
+        """Whether image and source show the same moment outside the face.
+
+        Compared is a ring: the box around the face's outline, half as large again on each
+        side, without the face. A static background far from the face would hide that the head
+        has moved.
+        """
+        image, source = self.image_rgb, self.source_rgb
+        if source is None or source.shape != image.shape or self.points_xy is None:
+            return False
+        outline_xy = face_outline(self.points_xy, forehead=0.5)
+        low, high = outline_xy.min(axis=0), outline_xy.max(axis=0)
+        reach = (high - low) / 2
+        limits = np.array(image.shape[1::-1])
+        x0, y0 = np.clip(np.floor(low - reach), 0, limits - 1).astype(int)
+        x1, y1 = np.clip(np.ceil(high + reach), (x0 + 1, y0 + 1), limits).astype(int)
+        zoom = min(1.0, COMPARED_SIDE / max(x1 - x0, y1 - y0))
+        size_wh = (max(1, round((x1 - x0) * zoom)), max(1, round((y1 - y0) * zoom)))
+        small, small_source = (
+            cv2.resize(frame[y0:y1, x0:x1], size_wh, interpolation=cv2.INTER_AREA)
+            for frame in (image, source)
+        )
+        outside = cv2.bitwise_not(fill_outline((outline_xy - (x0, y0)) * zoom, size_wh[::-1]))
+        if cv2.countNonZero(outside) < LEAST_SURROUNDINGS * outside.size:
+            return False
+        levels = cv2.mean(cv2.absdiff(small, small_source), outside)[:3]
+        return sum(levels) / 3 < SAME_FRAME_LEVELS
+
+
+def open_split(
+    name: str, split: str, streaming: bool = False
+) -> datasets.Dataset | datasets.IterableDataset | None:
+    """One split of a collection, its pictures not decoded.
+
+    Args:
+        name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
+        split: "train" or "validation"; a test split stands in for a missing validation split.
+        streaming: read rows as they are asked for.
+
+    Returns:
+        the split, or None if the collection has no such split.
+
+    Raises:
+        FrameDataError: there is no such collection, it cannot be read, or columns are missing.
+    """
+    try:
+        if Path(name).exists():
+            files = _parquet_files(Path(name), split)
+            if not files:
+                return None
+            rows = datasets.load_dataset(
+                "parquet", data_files={split: files}, split=split, streaming=streaming
+            )
+        elif HUB_ID.fullmatch(name):
+            found = datasets.get_dataset_split_names(name)
+            chosen = next((known for known in SPLIT_NAMES[split] if known in found), None)
+            if chosen is None:
+                return None
+            rows = datasets.load_dataset(name, split=chosen, streaming=streaming)
+        else:
+            raise FrameDataError(
+                f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "
+                "user/name."
+            )
+    except FrameDataError:
+        raise
+    except Exception as error:  # `datasets` and the Hub client raise whatever they meet
+        raise FrameDataError(f"Data '{name}' cannot be read: {_first_line(error)}") from error
+    features = rows.features
+    if features is None:  # a stream of a format without a schema
+        raise FrameDataError(f"Data '{name}' does not say which columns it has.")
+    missing = [column for column in NEEDED_COLUMNS if column not in features]
+    if missing:
+        raise FrameDataError(
+            f"Data '{name}' lacks the column '{missing[0]}'; it has {', '.join(sorted(features))}."
+        )
+    for column in PICTURE_COLUMNS:
+        if column in features:
+            if not isinstance(features[column], datasets.Image):
+                raise FrameDataError(f"Column '{column}' of '{name}' does not hold pictures.")
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows
+
+
+def _parquet_files(path: Path, split: str) -> list[str]:
+    """Files whose name begins with one of the split's names; unnamed files are for training."""
+    if path.is_file():
+        return [str(path)] if split == "train" else []
+    files = sorted(path.rglob("*.parquet"))
+    if not files:
+        raise FrameDataError(f"Folder '{path}' holds no Parquet files.")
+    names = {file: re.split(r"[-_.]", file.name.lower())[0] for file in files}
+    for known in SPLIT_NAMES[split]:
+        chosen = [str(file) for file in files if names[file] == known]
+        if chosen:
+            return chosen
+    every_name = [known for split_names in SPLIT_NAMES.values() for known in split_names]
+    if split == "train" and not set(names.values()) & set(every_name):
+        return [str(file) for file in files]
+    return []
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__
+
+
+def label_numbers(labels: Sequence, feature: object) -> np.ndarray:
+    """Labels of a dataset's column as (N,) int64 with 0 = real and 1 = fake.
+
+    Args:
+        labels: as stored: class numbers, or the words real and fake.
+        feature: the column's feature; the names of a ClassLabel decide, whatever their order.
+
+    Raises:
+        FrameDataError: a label is neither real nor fake.
+    """
+    names = getattr(feature, "names", None)
+    if names is not None:
+        meanings = {
+            number: LABELS[name.lower()]
+            for number, name in enumerate(names)
+            if name.lower() in LABELS
+        }
+    else:
+        meanings = {0: 0, 1: 1} | LABELS
+    try:
+        numbers = [meanings[label] for label in labels]
+    except KeyError as error:
+        label = error.args[0]
+        shown = names[label] if names and label in range(len(names)) else label
+        raise FrameDataError(f"Label {shown!r} is neither real nor fake.") from None
+    return np.array(numbers, np.int64)
+
+
+def read_row(
+    row: dict, label: int, source: dict | None = None, points_xy: np.ndarray | None = None
+) -> FrameRow:
+    """Decode one row.
+
+    Args:
+        row: as the dataset gives it, pictures decoded or not.
+        label: its label, as `label_numbers` gives it.
+        source: the row of its genuine twin, if `row` does not hold the genuine frame itself.
+        points_xy: (N, 2) landmarks, for a row that has none.
+
+    Raises:
+        FrameDataError: a picture or the landmarks are damaged.
+    """
+    name = row.get("video_id")
+    source_picture = row.get("source_image")
+    if source_picture is None and source is not None:
+        source_picture = source["image"]
+    landmarks = row.get("landmarks")
+    if landmarks is not None and len(landmarks):
+        try:
+            points_xy = check_points(np.asarray(landmarks, np.float64))
+        except ValueError as error:
+            raise FrameDataError(f"Video '{name}' has unusable landmarks: {error}.") from None
+    return FrameRow(
+        image_rgb=decode_picture(row["image"], name),
+        source_rgb=decode_picture(source_picture, name) if label and source_picture else None,
+        points_xy=points_xy,
+        label=label,
+    )
+
+
+def decode_picture(picture, name: str | None = None) -> np.ndarray:
+    """A picture as `datasets` gives it -> (H, W, 3) uint8 RGB.
+
+    Args:
+        picture: a PIL image, or what `Image(decode=False)` gives: bytes and path.
+        name: names the row in messages.
+
+    Raises:
+        FrameDataError: it cannot be decoded.
+    """
+    if not isinstance(picture, dict):
+        return np.asarray(picture.convert("RGB"))
+    data = picture.get("bytes")
+    try:
+        if data is None:
+            data = Path(picture["path"]).read_bytes()
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except (OSError, TypeError, ValueError, cv2.error):
+        image = None
+    if image is None:
+        raise FrameDataError(f"A picture of video '{name}' cannot be decoded.")
+    return image
+
+
+class FrameTable:
+    """A split in random access: what is small in memory, pictures decoded when asked for.
+
+    Args:
+        rows: as `open_split` gives them.
+
+    Attributes:
+        rows: the dataset.
+        labels: (N,) int64, 0 genuine, 1 forged.
+        video_ids: N ids.
+        source_ids: N ids of the genuine videos behind the rows; "" if unknown.
+        twins: (N,) int64, for a forged row without its own `source_image` the genuine row of
+            the same source video and frame index, else -1.
+        has_source: (N,) bool, forged rows with a genuine frame of either kind.
+        points_xy: N landmark arrays or None; `point_search` fills in the missing ones.
+    """
+
+    def __init__(self, rows: datasets.Dataset):
+        self.rows = rows
+        light = self._light_columns()
+        self.labels = label_numbers(light["label"], rows.features["label"])
+        self.video_ids = [str(video_id) for video_id in light["video_id"]]
+        if not all(light["video_id"]):
+            raise FrameDataError("A row has no video_id.")
+        nothing = [None] * len(rows)
+        sources = light.get("source_video_id", nothing)
+        self.source_ids = [
+            str(source) if source is not None else ("" if label else video_id)
+            for source, label, video_id in zip(sources, self.labels, self.video_ids, strict=True)
+        ]
+        moments = list(
+            zip(
+                light.get("dataset", nothing),
+                light.get("compression", nothing),
+                light.get("frame_index", nothing),
+                strict=True,
+            )
+        )
+        genuine = {
+            (video_id, *moment): number
+            for number, (label, video_id, moment) in enumerate(
+                zip(self.labels, self.video_ids, moments, strict=True)
+            )
+            if label == 0
+        }
+        own = np.array(light["has_source_image"], bool) & (self.labels == 1)
+        self.twins = np.full(len(rows), -1, np.int64)
+        for number in np.flatnonzero((self.labels == 1) & ~own):
+            key = (self.source_ids[number], *moments[number])
+            self.twins[number] = genuine.get(key, -1)
+        self.has_source = own | (self.twins >= 0)
+        self.points_xy: list[np.ndarray | None] = [None] * len(rows)
+        with_landmarks = "landmarks" in rows.features
+        self._landmarks = rows.select_columns(["landmarks"]) if with_landmarks else None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def digest(self) -> str:
+        """Changes when rows, labels or their order do (not when pictures do)."""
+        listed = "\n".join(f"{v}\t{n}" for v, n in zip(self.video_ids, self.labels, strict=True))
+        return hashlib.sha256(listed.encode()).hexdigest()[:16]
+
+    def _light_columns(self) -> dict[str, list]:
+        """Every column but pictures and landmarks, and which rows hold a source picture."""
+        features = self.rows.features
+        names = [name for name in FRAME_FEATURES if name in features]
+        light = [name for name in names if name not in (*PICTURE_COLUMNS, "landmarks", "time_s")]
+        table: pa.Table = self.rows.select_columns(light).with_format("arrow")[:]
+        columns = {name: table.column(name).to_pylist() for name in light}
+        columns["has_source_image"] = [False] * len(self.rows)
+        if "source_image" in features:
+            pictures = self.rows.select_columns(["source_image"]).with_format("arrow")
+            columns["has_source_image"] = [
+                valid.as_py()
+                for batch in pictures.iter(batch_size=1000)
+                for valid in batch.column(0).is_valid()
+            ]
+        return columns
+
+    def landmarks(self, number: int) -> np.ndarray | None:
+        """(N, 2) float64 landmarks of a row, its own or the found ones."""
+        if self._landmarks is not None:
+            own = self._landmarks[int(number)]["landmarks"]
+            if own:
+                return check_points(np.asarray(own, np.float64))
+        return self.points_xy[number]
+
+    def landmarks_known(self) -> np.ndarray:
+        """(N,) bool: rows that come with landmarks."""
+        if self._landmarks is None:
+            return np.zeros(len(self.rows), bool)
+        column = self._landmarks.with_format("arrow")[:].column(0)
+        return np.array([value.is_valid and len(value) > 0 for value in column], bool)
+
+    def row(self, number: int) -> FrameRow:
+        """Decode a row, with its genuine frame if it is forged and has one."""
+        number = int(number)
+        twin = int(self.twins[number])
+        return read_row(
+            self.rows[number],
+            int(self.labels[number]),
+            self.rows[twin] if twin >= 0 else None,
+            self.points_xy[number],
+        )
+
+    def image_rgb(self, number: int) -> np.ndarray:
+        """Decode a row's own picture."""
+        return decode_picture(self.rows[int(number)]["image"], self.video_ids[number])

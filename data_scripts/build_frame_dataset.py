@@ -1,0 +1,381 @@
+"""A dataset of videos, as its owners distribute it -> one `datasets` collection of face crops.
+
+    python data_scripts/build_frame_dataset.py faceforensics --root FF++ --out frames --dry_run
+    python data_scripts/build_frame_dataset.py faceforensics --root FF++ --out frames
+    python data_scripts/build_frame_dataset.py celeb-df --root s3://bucket/Celeb-DF-v2 \
+        --out s3://bucket/celeb-frames --engine ray --ray_address auto
+    python data_scripts/build_frame_dataset.py folder --root mine --push_to_hub user/name
+
+Broken off, it goes on when the same command is given again. Exit status: 0 when the collection
+is complete, 1 when it is but too many videos failed, 2 when the command or the tree cannot be
+used, 3 when something is still to be done.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+if __name__ == "__main__":  # the repository, not this folder, is where modules are
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from filelock import FileLock, Timeout
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
+from huggingface_hub import HfApi
+from huggingface_hub.constants import HF_HOME
+from huggingface_hub.errors import HfHubHTTPError
+from tqdm import tqdm
+
+from caddm_hf.job_engines import ENGINES, Engine, EngineError, open_engine
+from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
+from data_scripts.collection import (
+    BUILD,
+    Collection,
+    JobResult,
+    Plan,
+    build_piece,
+    make_plan,
+    merge_shard,
+)
+from data_scripts.dataset_card import dataset_card
+from data_scripts.records import (
+    PICTURE_FORMATS,
+    SPLITS,
+    DatasetError,
+    FrameOptions,
+    Listing,
+    VideoRecord,
+    check_unique,
+    open_root,
+)
+
+DATASETS = ("faceforensics", "celeb-df", "dfdc", "dfdc-preview", "folder", "caddm-frames")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+LISTED_FAILURES = 20
+MOST_UNDONE = 5  # jobs that could not be done before the run is given up
+LOCK = ".lock"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence and exit status 2, without the page of usage."""
+        self.exit(2, f"error: {message}\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = _Parser(
+        prog="build_frame_dataset.py",
+        description="Make a frame collection of a dataset of videos.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_argument(
+        "--root", required=True, metavar="DIR", help="its folder: a path or an fsspec URL"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of the collection: a path or an fsspec URL"
+    )
+    parser.add_argument(
+        "--push_to_hub",
+        metavar="USER/NAME",
+        help="upload the complete collection, to a private repository if it is made now; without "
+        "--out it is made in the cache of the Hub's client",
+    )
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        help="make the repository public if it is made now; most owners' terms forbid that",
+    )
+    parser.add_argument(
+        "--frames", type=_count, default=32, metavar="N", help="of each video (default 32)"
+    )
+    parser.add_argument(
+        "--picture_format",
+        choices=PICTURE_FORMATS,
+        default="jpeg",
+        help="of the crops: jpeg (quality 95, the default) or png",
+    )
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="take only these forgeries")
+    parser.add_argument(
+        "--compressions", nargs="+", metavar="NAME", help="take only these, such as c23"
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="train",
+        help="of a plain folder or folder of frames that does not tell (default train)",
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="processes")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="videos worked on at once (default: one a core)"
+    )
+    parser.add_argument(
+        "--ray_address", metavar="ADDRESS", help="existing Ray cluster (default: start one here)"
+    )
+    parser.add_argument(
+        "--allowed_failures",
+        type=_share,
+        default=0.02,
+        metavar="SHARE",
+        help="of the videos may fail before the exit status says so (default 0.02)",
+    )
+    parser.add_argument(
+        "--dry_run", action="store_true", help="only say what would be done and what is missing"
+    )
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 4096:
+        raise argparse.ArgumentTypeError("must lie between 1 and 4096")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+def list_dataset(name: str, tree: DirFileSystem, split: str) -> Listing:
+    """The records of a dataset.
+
+    Raises:
+        DatasetError: in one sentence, why the tree cannot be used.
+    """
+    if name == "folder":
+        return video_folder.list_records(tree, split)
+    if name == "caddm-frames":
+        return caddm_frames.list_records(tree, split)
+    listers = {
+        "faceforensics": faceforensics,
+        "celeb-df": celeb_df,
+        "dfdc": dfdc,
+        "dfdc-preview": dfdc_preview,
+    }
+    return listers[name].list_records(tree)
+
+
+def choose_records(
+    records: Sequence[VideoRecord],
+    methods: Sequence[str] | None,
+    compressions: Sequence[str] | None,
+) -> list[VideoRecord]:
+    """The records of some methods and compressions; genuine ones are of every method.
+
+    Raises:
+        DatasetError: there are no videos of one of them.
+    """
+    _check_choice("method", methods, {record.method for record in records})
+    _check_choice("compression", compressions, {record.compression for record in records})
+    return [
+        record
+        for record in records
+        if (methods is None or record.method is None or record.method in methods)
+        and (compressions is None or record.compression in compressions)
+    ]
+
+
+def _check_choice(what: str, chosen: Sequence[str] | None, there: set[str | None]) -> None:
+    for name in chosen or ():
+        if name not in there:
+            known = ", ".join(sorted(other for other in there if other)) or "none"
+            raise DatasetError(f"There are no videos of {what} '{name}' (there are: {known}).")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not options.out and not options.push_to_hub and not options.dry_run:
+        parser.error("--out or --push_to_hub is needed: where the collection goes.")
+    if options.push_to_hub and not HUB_ID.fullmatch(options.push_to_hub):
+        parser.error("--push_to_hub must have the form user/name.")
+    try:
+        return _run(options)
+    except (DatasetError, EngineError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3 if isinstance(error, EngineError) else 2
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        return 3
+
+
+def _run(options: argparse.Namespace) -> int:
+    listing = list_dataset(options.dataset, open_root(options.root), options.split)
+    records = choose_records(listing.records, options.methods, options.compressions)
+    check_unique(records)
+    if not records:
+        raise DatasetError(f"There are no videos below '{options.root}'.")
+    choices = {name: getattr(options, name) for name in ("methods", "compressions")}
+    plan = make_plan(
+        options.dataset, records, FrameOptions(options.frames, options.picture_format), choices
+    )
+    out = options.out or (_cache_folder(options.push_to_hub) if options.push_to_hub else None)
+    if options.dry_run:
+        _print_plan(plan, Collection(out, plan) if out else None, options.root)
+    for sentence in listing.missing:
+        print(f"missing: {sentence}", file=sys.stdout if options.dry_run else sys.stderr)
+    if options.dry_run:
+        return 0
+    collection = Collection(out, plan)
+    with _locked(collection):
+        accounts = _complete(collection, options, listing.terms)
+    if accounts is None:
+        return 3
+    return _conclude(collection, accounts, options)
+
+
+def _cache_folder(repo_id: str) -> str:
+    return str(Path(HF_HOME) / "caddm_frames" / repo_id.replace("/", "--"))
+
+
+@contextmanager
+def _locked(collection: Collection) -> Iterator[None]:
+    """Only one run at a time writes to a local folder."""
+    if not isinstance(collection.folder.fs, LocalFileSystem):
+        yield
+        return
+    folder = Path(collection.folder.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise DatasetError(f"Another run is writing to '{collection.out}'.") from None
+
+
+def _complete(collection: Collection, options: argparse.Namespace, terms: str) -> list[dict] | None:
+    """Does what is missing; the accounts of all videos, or None if something is still missing."""
+    if collection.complete:
+        print(f"{collection.out} is complete", file=sys.stderr)
+        return collection.accounts()
+    collection.begin()
+    pieces = collection.missing_pieces(options.root)
+    total = sum(len(group.records) for group in collection.plan.groups)
+    waiting = sum(len(job.group.records) for job in pieces)
+    with open_engine(options.engine, options.workers, options.ray_address) as engine:
+        with tqdm(total=total, initial=total - waiting, unit="video", file=sys.stderr) as bar:
+            if not _do(engine, build_piece, pieces, bar):
+                return None
+        shards = collection.missing_shards()
+        with tqdm(total=len(shards), unit="file", desc="Joining", file=sys.stderr) as bar:
+            if not _do(engine, merge_shard, shards, bar):
+                return None
+    accounts = collection.accounts()
+    collection.finish(accounts, dataset_card(collection.plan.settings, accounts, terms))
+    return accounts
+
+
+def _do(engine: Engine, function, jobs: list, bar: tqdm) -> bool:
+    """Runs jobs and shows how far they are; whether all could be done."""
+    counts = Counter()
+    undone = 0
+    for result in engine.map(function, jobs):
+        result: JobResult
+        if result.error is not None:
+            undone += 1
+            tqdm.write(f"error: {result.error}", file=sys.stderr)
+            if undone == MOST_UNDONE:
+                break
+        for account in result.accounts:
+            counts["kept"] += account["frames_kept"]
+            counts["dropped"] += account["frames_wanted"] - account["frames_kept"]
+            counts["failed"] += account["failure"] is not None
+        if counts:
+            bar.set_postfix(counts, refresh=False)
+        bar.update(max(1, len(result.accounts)) if result.error is None else 0)
+    if undone:
+        tqdm.write(
+            "error: not everything could be done; the same command tries the rest again",
+            file=sys.stderr,
+        )
+    return not undone
+
+
+def _conclude(collection: Collection, accounts: Sequence[dict], options: argparse.Namespace) -> int:
+    """Says what came of it, uploads it, and returns the exit status."""
+    failed = [account for account in accounts if account["failure"]]
+    kept = sum(account["frames_kept"] for account in accounts)
+    wanted = sum(account["frames_wanted"] for account in accounts)
+    print(
+        f"{collection.out}: {kept:,} of {wanted:,} frames from "
+        f"{len(accounts) - len(failed):,} of {len(accounts):,} videos"
+    )
+    for account in failed[:LISTED_FAILURES]:
+        print(f"failed: {account['path']}: {account['failure']}", file=sys.stderr)
+    if len(failed) > LISTED_FAILURES:
+        print(
+            f"failed: {len(failed) - LISTED_FAILURES:,} more, listed in videos.jsonl",
+            file=sys.stderr,
+        )
+    if len(failed) > options.allowed_failures * len(accounts) or not kept:
+        print(
+            f"error: {len(failed):,} of {len(accounts):,} videos failed, and "
+            f"{options.allowed_failures:.0%} may (--allowed_failures)",
+            file=sys.stderr,
+        )
+        return 1
+    if options.push_to_hub:
+        return _push(collection, options.push_to_hub, options.public)
+    return 0
+
+
+def _push(collection: Collection, repo_id: str, public: bool) -> int:
+    if not isinstance(collection.folder.fs, LocalFileSystem):
+        print("error: --push_to_hub needs an --out on this machine", file=sys.stderr)
+        return 3
+    api = HfApi()
+    try:
+        api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            repo_type="dataset",
+            folder_path=collection.folder.path,
+            ignore_patterns=[f"{BUILD}/**", LOCK],
+            delete_patterns="data/**",  # files of an earlier collection
+            commit_message="Upload frame collection",
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        print(f"error: the collection was not uploaded: {reason}", file=sys.stderr)
+        return 3
+    print(commit.repo_url)
+    return 0
+
+
+def _print_plan(plan: Plan, collection: Collection | None, root: str) -> None:
+    done = {}
+    if collection is not None and not collection.complete:
+        waiting = {job.group for job in collection.missing_pieces(root)}
+        done = {group: group not in waiting for group in plan.groups}
+    rows = Counter()
+    ready = Counter()
+    for group in plan.groups:
+        for record in group.records:
+            key = (record.split, record.method or "genuine", record.compression or "-")
+            rows[key] += 1
+            ready[key] += collection is not None and (collection.complete or done[group])
+    twins = sum(record.source_path is not None for record in plan.records if record.is_fake)
+    fakes = sum(record.is_fake for record in plan.records)
+    print(f"{'split':<12}{'method':<20}{'compression':<13}{'videos':>9}{'done':>9}")
+    for (split, method, compression), count in sorted(rows.items()):
+        made = ready[split, method, compression]
+        print(f"{split:<12}{method:<20}{compression:<13}{count:>9,}{made:>9,}")
+    print(
+        f"{len(plan.records):,} videos, at most {len(plan.records) * plan.options.frames:,} rows "
+        f"in {len(plan.shards):,} files; {twins:,} of {fakes:,} fakes with their genuine video"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

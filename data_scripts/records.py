@@ -1,0 +1,187 @@
+"""What the dataset files yield: one record a video, with what its owners say about it.
+
+A dataset file only reads names and lists; no video is opened here. Paths are relative to the
+dataset's root, with forward slashes, on whatever file system the root is.
+"""
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.dirfs import DirFileSystem
+
+SPLITS = ("train", "validation", "test")
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+PICTURE_FORMATS = ("jpeg", "png")
+SHOWN = 5  # names listed in a sentence
+
+
+class DatasetError(ValueError):
+    """A tree or an option that cannot be used; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """What decides the rows.
+
+    Attributes:
+        frames: wanted of each video, evenly spaced.
+        picture_format: "jpeg" (quality 95) or "png".
+    """
+
+    frames: int = 32
+    picture_format: str = "jpeg"
+
+
+@dataclass(frozen=True)
+class FramePicture:
+    """One frame that is stored as a picture.
+
+    Attributes:
+        index: of the frame in its video.
+        path: below the dataset's root.
+        landmarks_xy: N points (x, y) in its pixels, N = 68 or 81; None if unknown.
+    """
+
+    index: int
+    path: str
+    landmarks_xy: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True)
+class VideoRecord:
+    """One video.
+
+    Attributes:
+        dataset: value of the column of that name.
+        path: of the file below the root; of the folder where frames are stored as pictures.
+        video_id: unique over all datasets: dataset, method and compression are part of it.
+        split: "train", "validation" or "test".
+        method: how it was forged; None if genuine.
+        compression: the owners' word for it, such as "c23"; None if there are no variants.
+        source_video_id: the genuine video a fake was made from; None if unknown. A genuine
+            video has its own id here.
+        source_path: where that video is; None if unknown or not in the tree.
+        frames: the stored frames, by index; empty for a video file.
+        source_frames: those of the genuine video.
+    """
+
+    dataset: str
+    path: str
+    video_id: str
+    split: str
+    method: str | None = None
+    compression: str | None = None
+    source_video_id: str | None = None
+    source_path: str | None = None
+    frames: tuple[FramePicture, ...] = ()
+    source_frames: tuple[FramePicture, ...] = ()
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether it is forged."""
+        return self.method is not None
+
+
+@dataclass
+class Listing:
+    """What a dataset file found.
+
+    Attributes:
+        records: one a video.
+        missing: what the tree lacks or holds beyond the dataset, a sentence each.
+        terms: whose terms the material is under, a sentence for the dataset card.
+    """
+
+    records: list[VideoRecord]
+    missing: list[str] = field(default_factory=list)
+    terms: str = "The videos' owners decide what may be done with this collection."
+
+
+def open_root(root: str) -> DirFileSystem:
+    """The file system below a folder given as a path or an fsspec URL.
+
+    Raises:
+        DatasetError: there is no such folder, or its kind of address is not supported.
+    """
+    tree = open_folder(root)
+    if not tree.isdir(""):
+        raise DatasetError(f"'{root}' is not a folder.")
+    return tree
+
+
+def open_folder(url: str) -> DirFileSystem:
+    """The file system below a path or an fsspec URL, whether it exists or not.
+
+    Raises:
+        DatasetError: its kind of address is not supported.
+    """
+    try:
+        fs, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise DatasetError(f"'{url}' cannot be opened: {error}") from None
+    return DirFileSystem(path, fs)
+
+
+def files_below(tree: DirFileSystem, folder: str, suffixes: Iterable[str]) -> list[str]:
+    """Paths of the files below a folder that have one of the suffixes, sorted."""
+    if not tree.isdir(folder):
+        return []
+    return sorted(path for path in tree.find(folder) if suffix(path) in suffixes)
+
+
+def folders_in(tree: DirFileSystem, folder: str) -> list[str]:
+    """Names of the folders directly in a folder, sorted; none if it does not exist."""
+    if not tree.isdir(folder):
+        return []
+    entries = tree.ls(folder, detail=True)
+    return sorted(
+        posixpath.basename(entry["name"].rstrip("/"))
+        for entry in entries
+        if entry["type"] == "directory"
+    )
+
+
+def stem(path: str) -> str:
+    """The file name without folders and suffix."""
+    return posixpath.splitext(posixpath.basename(path))[0]
+
+
+def suffix(path: str) -> str:
+    """The suffix in lower case, with its dot."""
+    return posixpath.splitext(path)[1].lower()
+
+
+def read_text(tree: DirFileSystem, path: str) -> str:
+    """A small text file.
+
+    Raises:
+        DatasetError: it is not UTF-8 text.
+    """
+    try:
+        return tree.cat_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DatasetError(f"'{path}' is not a text file.") from None
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names for a sentence: all of a few, else the first and how many more."""
+    listed = ", ".join(names[:SHOWN])
+    return listed if len(names) <= SHOWN else f"{listed} and {len(names) - SHOWN:,} more"
+
+
+def check_unique(records: Sequence[VideoRecord]) -> None:
+    """Raise a DatasetError where two records have one id."""
+    known: dict[str, str] = {}
+    for record in records:
+        if record.video_id in known:
+            other = known[record.video_id]
+            if other == record.path:
+                raise DatasetError(f"'{other}' is listed twice.")
+            raise DatasetError(
+                f"'{other}' and '{record.path}' are both video '{record.video_id}': remove or "
+                "rename one of them."
+            )
+        known[record.video_id] = record.path

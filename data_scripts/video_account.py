@@ -1,0 +1,64 @@
+"""What became of each video, and the rows it gave."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+PICTURES = ("image", "source_image")
+
+
+@dataclass
+class VideoAccount:
+    """What became of one video. `frames_wanted` is `frames_kept` and all `dropped` together.
+
+    Attributes:
+        video_id, path, split, method, compression: as in the record.
+        frames_wanted: as asked for.
+        frames_kept: rows made.
+        dropped: reason -> frames. "short_video": there are fewer; "damaged_frame": they cannot
+            be decoded; "no_face"; "other_person": somebody else's face only; "damaged_video".
+        twins_kept: rows with a genuine twin.
+        twins_dropped: reason -> rows of a fake. "no_source": the genuine video is not known or
+            not in the tree; "damaged_source": it cannot be decoded there; "past_end": it is too
+            short; "no_frame": its frame is damaged or not stored; "other_size"; "other_moment":
+            its frame shows another.
+        failure: why no row could be made, a sentence.
+        digest: SHA-256 of the rows.
+    """
+
+    video_id: str
+    path: str
+    split: str
+    method: str | None
+    compression: str | None
+    frames_wanted: int
+    frames_kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    twins_kept: int = 0
+    twins_dropped: dict[str, int] = field(default_factory=dict)
+    failure: str | None = None
+    digest: str = hashlib.sha256().hexdigest()
+
+    def to_dict(self) -> dict:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass
+class VideoRows:
+    """The rows of one video, `FRAME_FEATURES` of `frame_dataset` with undecoded pictures."""
+
+    account: VideoAccount
+    rows: list[dict]
+
+
+def rows_digest(rows: Sequence[dict]) -> str:
+    """SHA-256 of everything in rows, pictures undecoded; equal rows give equal digests."""
+    digest = hashlib.sha256()
+    for row in rows:
+        rest = {name: value for name, value in row.items() if name not in PICTURES}
+        digest.update(json.dumps(rest, sort_keys=True).encode())
+        for name in PICTURES:
+            digest.update(hashlib.sha256(row[name]["bytes"]).digest() if row[name] else b"-")
+    return digest.hexdigest()

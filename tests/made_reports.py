@@ -1,0 +1,64 @@
+"""A `VideoReport` put together by hand: known scores, no network."""
+
+import numpy as np
+
+from caddm_hf.heatmaps import ArtifactBox
+from caddm_hf.report import FaceScore, PersonReport, VideoReport
+from caddm_hf.verdicts import Thresholds, judge_person, judge_video
+
+THRESHOLDS = Thresholds(real_below=0.4, fake_above=0.6)
+SIDE = 64
+
+
+def made_face(time_s: float, probability: float, size_px: float = 120.0) -> FaceScore:
+    """A grey face whose heatmap is `probability` in its lower half and 0 above."""
+    boxes = [ArtifactBox((0.25, 0.5, 0.75, 1.0), probability)] if probability > 0.5 else []
+    heatmap = np.zeros((SIDE, SIDE), np.float16)
+    heatmap[SIDE // 2 :] = probability
+    return FaceScore(
+        frame_index=round(time_s * 25),
+        time_s=time_s,
+        box_xyxy=(10.0, 10.0, 10.0 + size_px, 10.0 + size_px),
+        face_confidence=0.99,
+        fake_probability=probability,
+        crop_rgb=np.full((SIDE, SIDE, 3), 128, np.uint8),
+        heatmap=heatmap,
+        artifact_boxes=boxes,
+        alignment=np.eye(2, 3),
+    )
+
+
+def made_person(
+    number: int, scores: list[tuple[float, float]], size_px: float = 120.0
+) -> PersonReport:
+    """A person from (time in seconds, probability) pairs; five of them give a verdict."""
+    faces = [made_face(time_s, probability, size_px) for time_s, probability in scores]
+    judgement = judge_person(
+        [face.fake_probability for face in faces],
+        [face.size_px for face in faces],
+        THRESHOLDS,
+        least_face_px=48,
+        least_frames=5 if len(faces) > 1 else 1,
+    )
+    return PersonReport(number, judgement, faces)
+
+
+def made_report(
+    people: list[PersonReport],
+    duration_s: float = 10.0,
+    name: str = "clip.mp4",
+    model: str = "some/model",
+    warnings: tuple[str, ...] = (),
+) -> VideoReport:
+    """A report on these people, most suspicious first."""
+    return VideoReport(
+        video=name,
+        judgement=judge_video([person.judgement for person in people], 32),
+        people=people,
+        duration_s=duration_s,
+        frames_sampled=32 if duration_s else 1,
+        model=model,
+        model_revision=None,
+        thresholds=THRESHOLDS,
+        warnings=list(warnings),
+    )

@@ -1,0 +1,93 @@
+"""Scores tables with known content, and a tiny model, for the tests of the measurements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+from caddm_hf.configuration_caddm import CaddmConfig
+from caddm_hf.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model_loading import LoadedModel
+from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
+from caddm_hf.score_table import CLEAN, SCORED_SCHEMA, complete_table
+
+
+@dataclass(frozen=True)
+class MadeVideo:
+    """A video of a made-up table; a logit of None is a frame that failed."""
+
+    video_id: str
+    label: int
+    logits: Sequence[float | None]
+    method: str | None = None
+    dataset: str = "made"
+    compression: str | None = None
+    source: str | None = None
+    distortion: str = CLEAN
+    level: int = 0
+
+
+def made_table(videos: Sequence[MadeVideo], temperature: float = 1.0) -> pa.Table:
+    """The table that scoring these videos would give."""
+    rows = [
+        (
+            video.dataset,
+            video.compression,
+            (video.method or "patch") if video.label else None,
+            video.video_id,
+            video.source,
+            video.label,
+            index,
+            video.distortion,
+            video.level,
+            logit,
+            "no face found" if logit is None else None,
+        )
+        for video in videos
+        for index, logit in enumerate(video.logits)
+    ]
+    columns = zip(*rows, strict=True)
+    arrays = [
+        pa.array(values, field.type) for values, field in zip(columns, SCORED_SCHEMA, strict=True)
+    ]
+    scored = pa.Table.from_arrays(arrays, schema=SCORED_SCHEMA)
+    return complete_table(scored, "model", "collection", temperature)
+
+
+def tiny_model(seed: int = 0, **settings) -> LoadedModel:
+    """A network that scores a crop of 64 px in a millisecond; its weights are random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = CaddmConfig(backbone="test_resnet", artifact_width=16, image_size=64, **settings)
+        model = CaddmForDeepfakeDetection(config)
+        # Heads start near zero; a detector has opinions, and they must differ between crops.
+        torch.nn.init.normal_(model.classifier.weight, std=0.5)
+    return LoadedModel(model.eval(), CaddmImageProcessor(size=64), "tiny")
+
+
+def write_tiny_model(folder: Path, seed: int = 0, **settings) -> Path:
+    """The same as a model folder."""
+    loaded = tiny_model(seed, **settings)
+    loaded.model.save_pretrained(folder)
+    loaded.image_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def fresh_accelerate():
+    """Accelerate keeps its state in singletons; sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    _reset()
+    yield
+    torch.set_num_threads(threads)
+    _reset()
+
+
+def _reset() -> None:
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()

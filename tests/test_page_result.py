@@ -1,0 +1,131 @@
+"""caddm_hf.page_result: what a visitor reads, and that a stranger's text stays text."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from made_reports import made_person, made_report
+
+from caddm_hf.page_result import error_html, report_html
+
+HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}}.mp4"""
+STEADY = [(float(t), 0.1) for t in range(8)]
+FORGED = [(float(t), 0.9) for t in range(8)]
+BRIEF = [(0.0, 0.9), (1.0, 0.9)]
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text, of a piece of HTML."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(html)
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag: str, **attributes: str) -> list[dict]:
+        """Attributes of the tags with these; `class_` for "class"."""
+        wanted = {name.rstrip("_"): value for name, value in attributes.items()}
+        return [
+            found
+            for name, found in self.tags
+            if name == tag and all(found.get(key) == value for key, value in wanted.items())
+        ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict", "words"),
+    [
+        (FORGED, "fake", "Looks fake Probability of fake: 90%"),
+        (STEADY, "real", "No sign of forgery found Probability of fake: 10%"),
+        ([(t, 0.5) for t, _ in STEADY], "cannot_tell", "Cannot tell Probability of fake: 50%"),
+        (BRIEF, "cannot_tell", "Cannot tell The face was seen in too few frames: 2, 5 are needed."),
+    ],
+)
+def test_the_verdict_stands_first_in_words(scores, verdict, words):
+    page = Page(report_html(made_report([made_person(1, scores)])))
+    assert page.text.strip().startswith(words)
+    assert page.all("section", class_=f"verdict {verdict}")
+    assert "evidence, not proof" in page.text
+
+
+def test_no_face_gives_the_reason_and_no_people():
+    page = Page(report_html(made_report([])))
+    assert "Cannot tell No face was found in the 32 frames looked at." in page.text
+    assert not page.all("article")
+    assert not page.all("figure")
+
+
+def test_each_person_has_a_card_and_the_unjudged_are_folded():
+    report = made_report([made_person(1, FORGED), made_person(2, STEADY), made_person(3, BRIEF)])
+    page = Page(report_html(report))
+    assert [card["class"] for card in page.all("article")] == [
+        "person fake",
+        "person real",
+        "person cannot_tell",
+    ]
+    assert "Person 1: Looks fake Probability of fake: 90%" in page.text
+    assert "Seen in 8 of 32 frames" in page.text
+    folded = page.text.index("1 more people")
+    assert page.text.index("Person 2:") < folded < page.text.index("Person 3:")
+    # A wide and a narrow plot for the two with a score.
+    assert len(page.all("svg", role="img")) == 4
+    assert "most of all in person 1" in page.text
+
+
+def test_nobody_judged_is_not_folded_away():
+    page = Page(report_html(made_report([made_person(1, BRIEF)])))
+    assert page.all("article", class_="person cannot_tell")
+    assert not page.all("details", class_="more")
+    assert not page.all("svg")
+
+
+def test_suspicious_faces_come_in_threes_with_their_moment():
+    page = Page(report_html(made_report([made_person(1, FORGED)])))
+    assert len(page.all("figure")) == 5
+    alts = [image["alt"] for image in page.all("img") if "width" not in image]
+    assert alts[:3] == [
+        "Face of person 1 at 0.0 s",
+        "The same face under its heatmap",
+        "The same face with 1 box, surest 90%",
+    ]
+    assert len(alts) == 15
+    assert [button["data-time"] for button in page.all("button")][:2] == ["0.000", "1.000"]
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
+
+
+def test_a_picture_has_neither_plot_nor_moments():
+    page = Page(report_html(made_report([made_person(1, [(0.0, 0.9)])], duration_s=0)))
+    assert not page.all("svg")
+    assert not page.all("button")
+    assert len(page.all("figure")) == 1
+    assert "in this picture" in page.text
+    assert "Length" not in page.text
+
+
+def test_strangers_text_stays_text():
+    report = made_report([made_person(1, FORGED)], name=HOSTILE, model=HOSTILE, warnings=(HOSTILE,))
+    page = Page(report_html(report))
+    assert page.text.count(HOSTILE) == 3  # file, model, warning; in the JSON quotes are escaped
+    assert json.dumps(HOSTILE) in page.text
+    assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
+    error = Page(error_html(HOSTILE))
+    assert HOSTILE in error.text
+    assert not error.all("img")
+
+
+def test_the_json_is_the_reports():
+    report = made_report([made_person(1, FORGED)])
+    html = report_html(report)
+    shown = Page(html).text
+    start = shown.index("{")
+    assert json.loads(shown[start : shown.rindex("}") + 1]) == report.to_dict()
+    assert Page(html).all("a", download="report.json")
