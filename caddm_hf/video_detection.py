@@ -223,6 +223,8 @@ class VideoDetector:
         tell = progress or _silent
         scores = _CropScores([], [], [])
         size = self.image_processor.size
+        if crops_rgb:
+            tell("Scoring faces", 0, len(crops_rgb))
         for start in range(0, len(crops_rgb), self.config.batch_size):
             batch = crops_rgb[start : start + self.config.batch_size]
             pixel_values = self.image_processor.pixel_values(batch).to(

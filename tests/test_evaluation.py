@@ -2,7 +2,7 @@
 
 import json
 import math
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_figures_agree_with_plain_counting(seed):
     rates = [
         (np.mean([v >= s for v in means[0]]), np.mean([v < s for v in means[1]])) for s in scores
     ]
-    for (false_a, miss_a), (false_b, miss_b) in zip(rates, rates[1:], strict=False):
+    for (false_a, miss_a), (false_b, miss_b) in pairwise(rates):
         if miss_b <= false_b:
             share = (miss_a - false_a) / ((miss_a - false_a) + (false_b - miss_b))
             assert ranking["video_eer"] == pytest.approx(false_a + share * (false_b - false_a))
