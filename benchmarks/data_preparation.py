@@ -181,7 +181,7 @@ def main() -> None:
         prepare_only(options.prepare_only)
         return
     with tempfile.TemporaryDirectory() as folder:
-        root = options.root or str(make_tree(Path(folder) / "tree", pairs=4, frames=250))
+        root = options.root or str(make_tree(Path(folder) / "tree", pairs=2, frames=250))
         cost(root, options.rounds)
         workers(root, options.rounds)
     memory()

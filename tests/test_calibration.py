@@ -1,4 +1,4 @@
-"""Calibration: what it finds on made-up scores, what it never changes, and what the detector uses."""
+"""Calibration: what it finds on made-up scores, what it never changes, what the detector uses."""
 
 import json
 import math
