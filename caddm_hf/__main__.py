@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .evaluation_commands import add_parsers
+from .score_at_scale import add_scale_options, score_at_scale
 
 DESCRIPTION = (
     "Deepfake detection with CADDM: score videos, measure and calibrate models, convert the "
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let URLs lead to this machine and private networks",
     )
+    add_scale_options(score)
 
     convert = commands.add_parser(
         "convert",
@@ -84,6 +86,11 @@ def main(arguments: list[str] | None = None) -> int:
             return _convert(options)
         if options.command != "score":
             return options.run(options)
+        if options.output is not None:
+            return score_at_scale(options)
+        if options.engine == "ray":
+            print("error: --engine ray writes its results: give --output DIR", file=sys.stderr)
+            return 2
         from .score_command import score
 
         return score(options)

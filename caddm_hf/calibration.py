@@ -1,8 +1,9 @@
 """Calibration: a temperature and two thresholds from a validation collection.
 
-The temperature T divides the logits' difference of every frame before it becomes a probability,
-so the order of frames cannot change. It is chosen so that the videos' probabilities, which are
-means over frames and what verdicts are made of, have the least negative log likelihood. Then
+A video's probability is sigmoid(z / T), where z is the logit of the mean of its frames'
+uncalibrated probabilities; a frame's is that of its own logit. So T > 0 changes the order neither
+of frames nor of videos. It is chosen so that the videos' probabilities, which verdicts are made
+of, have the least negative log likelihood: temperature scaling (Guo et al. 2017) of z. Then
 
     fake_above    at most the stated share of genuine videos lies above it
     real_below    at most the stated share of fakes lies below it
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -35,49 +35,38 @@ from .score_statistics import (
     reliability_curve,
     threshold_at_false_positive_rate,
 )
-from .score_table import gather_videos, numbers, video_names
+from .score_table import gather_videos
+from .verdicts import log_odds
 
 BINS = 15
 FOLDS = 5
 # Thresholds are rounded outwards to so many decimals: they were computed in double precision,
 # and the detector compares probabilities of single precision with them.
 DECIMALS = 7
-SEARCH_FACTOR = 30.0  # how far from the frames' own temperature the videos' is sought
 TINY = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class VideoLogits:
-    """Frames' logits, grouped by video: V videos, N scored frames.
+    """The V scored videos of a table, each reduced to one logit.
 
     Attributes:
-        logit_differences: (N,) float64.
-        video: (N,) int64, the number of each frame's video.
+        logits: (V,) float64, log-odds of the mean of the frames' uncalibrated probabilities.
         labels: (V,) int64.
         groups: (V,) int64; videos of one source share a number.
     """
 
-    logit_differences: np.ndarray
-    video: np.ndarray
+    logits: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
 
     def probabilities(self, temperature: float) -> np.ndarray:
-        """(V,) mean of the frames' probabilities at a temperature."""
-        frames = expit(self.logit_differences / temperature)
-        return np.bincount(self.video, weights=frames) / np.bincount(self.video)
+        """(V,) the videos' probabilities at a temperature, as `verdicts.calibrated` gives them."""
+        return expit(self.logits / temperature)
 
     def select(self, videos: np.ndarray) -> "VideoLogits":
         """Those of some videos, given by number."""
-        position = np.full(len(self.labels), -1)
-        position[videos] = np.arange(len(videos))
-        kept = position[self.video] >= 0
-        return VideoLogits(
-            self.logit_differences[kept],
-            position[self.video[kept]],
-            self.labels[videos],
-            self.groups[videos],
-        )
+        return VideoLogits(self.logits[videos], self.labels[videos], self.groups[videos])
 
 
 @dataclass(frozen=True)
@@ -106,54 +95,23 @@ def video_logits(table: pa.Table) -> VideoLogits:
     """
     videos = gather_videos(table)
     check_both_classes(videos.labels, "The data")
-    scored = np.flatnonzero(videos.scored)
-    check_both_classes(videos.labels[scored], "What could be scored of the data")
-    differences = numbers(table, "logit_difference")
-    kept = np.isfinite(differences)
-    # `gather_videos` sorts by name, so numbers of names are numbers of videos.
-    _, index = np.unique(np.array(video_names(table), dtype=object), return_inverse=True)
-    position = np.full(len(videos), -1)
-    position[scored] = np.arange(len(scored))
-    _, groups = np.unique(np.array(videos.groups, dtype=object)[scored], return_inverse=True)
-    return VideoLogits(differences[kept], position[index[kept]], videos.labels[scored], groups)
+    scored = videos.select(videos.scored)
+    check_both_classes(scored.labels, "What could be scored of the data")
+    _, groups = np.unique(np.array(scored.groups, dtype=object), return_inverse=True)
+    logits = np.array([log_odds(score) for score in scored.scores])
+    return VideoLogits(logits, scored.labels, groups)
 
 
-def fit_video_temperature(logits: VideoLogits) -> float:
+def fit_video_temperature(videos: VideoLogits) -> float:
     """The temperature at which the videos' probabilities fit their labels best.
-
-    With one frame a video this is `fit_temperature`. With more, the mean over frames lies between
-    them, so the best temperature is another one, found by a search around the frames'.
 
     Raises:
         FrameDataError: no finite temperature is best; the sentence says why.
     """
-    counts = np.bincount(logits.video)
-    frame_labels = logits.labels[logits.video]
     try:
-        start = fit_temperature(logits.logit_differences, frame_labels)
+        return fit_temperature(videos.logits, videos.labels)
     except (ValueError, OneClassError) as error:
         raise FrameDataError(f"No temperature can be fitted: {error}.") from None
-    if counts.max() == 1:
-        return start
-
-    def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(
-            logits.probabilities(math.exp(log_temperature)), logits.labels
-        )
-
-    # A coarse grid first: the loss of means need not have one valley only.
-    reach = math.log(SEARCH_FACTOR)
-    grid = np.linspace(math.log(start) - reach, math.log(start) + reach, 61)
-    best = int(np.argmin([loss(value) for value in grid]))
-    if best in (0, len(grid) - 1):
-        raise FrameDataError(
-            "No temperature can be fitted: the videos' scores are best at the end of the search; "
-            "calibrate on more, or harder, videos."
-        )
-    found = minimize_scalar(
-        loss, bounds=(grid[best - 1], grid[best + 1]), method="bounded", options={"xatol": 1e-6}
-    )
-    return math.exp(found.x)
 
 
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:

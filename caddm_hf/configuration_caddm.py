@@ -19,7 +19,7 @@ class CaddmConfig(PreTrainedConfig):
         detection_loss_weight: weight of the box and anchor losses beside the cross-entropy
             of the label.
         calibration_temperature: the difference of the two logits is divided by it before it
-            becomes a probability; 1 means not calibrated.
+            becomes a probability, as is the logit of a mean over frames; 1 means not calibrated.
         real_below: a probability of "fake" below this is called real.
         fake_above: a probability of "fake" above this is called fake; between the two
             lies the undecided band.

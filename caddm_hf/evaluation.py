@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from .detection_config import DetectionConfig
 from .frame_dataset import FrameDataError
 from .score_statistics import (
     area_under_roc,
@@ -25,7 +26,7 @@ from .score_table import Videos, frame_groups, gather_videos, numbers
 from .verdicts import Thresholds
 
 Figure = dict
-LEAST_FRAMES = 5  # as `DetectionConfig`: with fewer scored frames a video gets no verdict
+LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict
 LEVEL = 0.95
 INTERVAL_STREAM = 11  # of random numbers
 RANKING = (

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .frame_dataset import FrameDataError, label_numbers
+from .lost_videos import LostVideo, lost_videos
 from .media_files import MediaError, MediaLimits
 from .opened_rows import OpenedRows, open_rows
 from .score_command import MEDIA_SUFFIXES
@@ -77,11 +78,12 @@ class FrameView:
 
 
 class FrameCollection:
-    """Rows of a collection to be scored; an item is a row.
+    """Rows of a collection to be scored; an item is a row, or a video that has none.
 
     Args:
         opened: with the columns of `NEEDED_COLUMNS`.
         frames: of each video at most so many rows, evenly spread, are used.
+        lost: videos of the split that have no row.
 
     Raises:
         FrameDataError: a row has no label, or no video id.
@@ -90,8 +92,9 @@ class FrameCollection:
     kind = "frames"
     pictures = "faces aligned by the collection's five points, or by MTCNN's where it has none"
 
-    def __init__(self, opened: OpenedRows, frames: int):
+    def __init__(self, opened: OpenedRows, frames: int, lost: Sequence[LostVideo] = ()):
         self.opened = opened
+        self.lost = tuple(lost)
         self.name, self.split = opened.name, opened.split
         if "label" not in opened.columns:
             raise FrameDataError(f"Column 'label' of '{self.name}' does not hold labels.")
@@ -114,8 +117,10 @@ class FrameCollection:
             )
             for n in range(len(opened))
         ]
-        self.row_numbers = self._spread(facts, frames)
-        self.facts = [facts[n] for n in self.row_numbers]
+        chosen = self._spread(facts, frames)
+        # Of each item its row, or why there is none.
+        self.sources: list[int | str] = [*chosen, *(video.reason for video in self.lost)]
+        self.facts = [facts[n] for n in chosen] + self._lost_facts({f.dataset for f in facts})
 
     def _spread(self, facts: list[VideoFacts], frames: int) -> list[int]:
         """At most `frames` rows a video, in the order of the collection."""
@@ -129,30 +134,57 @@ class FrameCollection:
             chosen.extend(rows[i] for i in sample_indices(len(rows), frames))
         return sorted(chosen)
 
+    def _lost_facts(self, names: set[str]) -> list[VideoFacts]:
+        """Facts of the lost videos, whose ids begin with their dataset's name."""
+        only = next(iter(names)) if len(names) == 1 else None
+        facts = []
+        for video in self.lost:
+            first = video.video_id.split("/")[0]
+            facts.append(
+                VideoFacts(
+                    dataset=only or (first if first in names else self.name),
+                    compression=video.compression,
+                    method=video.method,
+                    video_id=video.video_id,
+                    source_video_id=None,
+                    label=int(video.method is not None),
+                )
+            )
+        return facts
+
     def fingerprint(self) -> str:
-        """Digest of all rows of the split, also of those left out."""
-        return self.opened.fingerprint(("dataset", "method", "video_id", "frame_index", "label"))
+        """Digest of all rows of the split, also of those left out, and of the lost videos."""
+        columns = ("dataset", "method", "video_id", "frame_index", "label")
+        return self.opened.fingerprint(columns, repr(self.lost) if self.lost else "")
 
     def keep(self, items: Sequence[int]) -> None:
         """Leave only some of the items."""
-        self.row_numbers = [self.row_numbers[item] for item in items]
+        self.sources = [self.sources[item] for item in items]
         self.facts = [self.facts[item] for item in items]
 
     def items_without_points(self) -> list[int]:
         """The items in which a face has to be found."""
         without = set(self.opened.rows_without_points())
-        return [item for item, number in enumerate(self.row_numbers) if number in without]
+        return [item for item, source in enumerate(self.sources) if source in without]
 
     def frame_index(self, item: int) -> int | None:
         """Position of the row's frame in its video, if known."""
-        return self._indices[self.row_numbers[item]]
+        return self._indices[self.sources[item]]
+
+    def image_rgb(self, item: int) -> np.ndarray:
+        """Decode the row's picture; raises a FrameDataError if it is damaged."""
+        return self.opened.image_rgb(self.sources[item])
 
     def views(self, item: int, found: Sequence[FoundFace] = ()) -> Iterator[FrameView]:
         """The item's one frame; `found` holds its face, for a row without landmarks."""
-        number, index = self.row_numbers[item], self.frame_index(item)
+        source = self.sources[item]
+        if isinstance(source, str):
+            yield FrameView(None, failure=source)
+            return
+        index = self.frame_index(item)
         try:
-            image_rgb = self.opened.image_rgb(number)
-            points_xy = self.opened.points_xy(number)
+            image_rgb = self.image_rgb(item)
+            points_xy = self.opened.points_xy(source)
         except FrameDataError as error:
             yield FrameView(index, failure=f"{UNREADABLE}: {error}")
             return
@@ -295,7 +327,8 @@ def open_evaluation_data(name: str, frames: int = 32, split: str | None = None) 
         listed = (path / VIDEO_LIST).is_file()
         if listed or any(file.suffix.lower() in MEDIA_SUFFIXES for file in path.rglob("*")):
             return VideoFolder(path, frames)
-    return FrameCollection(open_rows(name, NEEDED_COLUMNS, split), frames)
+    opened = open_rows(name, NEEDED_COLUMNS, split)
+    return FrameCollection(opened, frames, lost_videos(name, opened.split))
 
 
 def choose_videos(data: EvaluationData, at_most: int, rng: np.random.Generator) -> None:

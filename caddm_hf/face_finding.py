@@ -82,7 +82,7 @@ class FaceFinder:
         failures: dict[int, str] = {}
         for item in items:
             try:
-                images[item] = data.opened.image_rgb(data.row_numbers[item])
+                images[item] = data.image_rgb(item)
             except FrameDataError as error:
                 failures[item] = f"{UNREADABLE}: {error}"
         found = dict(zip(images, self.in_pictures(list(images.values())), strict=True))

@@ -49,6 +49,7 @@ from .modeling_caddm import CaddmForDeepfakeDetection
 from .opened_rows import OpenedRows, open_rows
 
 NO_IMAGENET = "none"
+RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untrained, is 0
 PICTURES_AT_ONCE = 32
 Measurement = tuple[dict, object, Picture]  # JSON, what makes its section, picture
 
@@ -180,7 +181,7 @@ def _random_model(loaded: LoadedModel) -> LoadedModel:
     """The same network with weights of no training."""
     config = CaddmConfig.from_dict(loaded.model.config.to_dict() | {"trained": False})
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(RANDOM_SEED)
         model = CaddmForDeepfakeDetection(config)
     return replace(loaded, model=model.eval(), name="random weights", revision=None)
 
@@ -195,6 +196,7 @@ def _imagenet_model(loaded: LoadedModel, source: str | None) -> LoadedModel | No
         return None
     model = _random_model(loaded).model
     load_imagenet_weights(model, source)
+    model.config.trained = True  # the backbone, which is all that is looked at
     mean, std = backbone_normalisation(backbone)
     processor = CaddmImageProcessor(
         size=loaded.image_processor.size,

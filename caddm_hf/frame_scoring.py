@@ -12,6 +12,7 @@ The key is a digest of all that decides the content: data, sampling, weights, pr
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -301,8 +302,12 @@ def make_accelerator(device: str | None) -> Accelerator:
     Raises:
         FrameDataError: there is no such device.
     """
-    if device not in (None, "cpu") and not torch.cuda.is_available():
+    has_gpu = torch.cuda.is_available()
+    if device not in (None, "cpu") and not has_gpu:
         raise FrameDataError(f"--device {device}: no GPU can be used here.")
+    # Without `cpu` processes on a machine without a GPU would not know of each other.
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpu = device == "cpu" or (several and not has_gpu)
     # A process may have to wait long for one that met slow videos.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))
-    return Accelerator(cpu=device == "cpu", kwargs_handlers=[patience])
+    return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])

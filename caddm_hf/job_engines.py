@@ -15,7 +15,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -45,7 +45,12 @@ class Engine(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
 
-def open_engine(name: str, workers: int | None = None, ray_address: str | None = None) -> Engine:
+def open_engine(
+    name: str,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    packages: Sequence[Path] = (),
+) -> Engine:
     """An engine to be used in a `with` statement.
 
     Args:
@@ -54,9 +59,11 @@ def open_engine(name: str, workers: int | None = None, ray_address: str | None =
             jobs in this process.
         ray_address: of an existing cluster; None for that of `RAY_ADDRESS`, or else a new one on
             this machine.
+        packages: folders of modules that jobs need beside this package; they are sent to the
+            nodes of a cluster.
     """
     if name == "ray":
-        return RayEngine(workers, ray_address)
+        return RayEngine(workers, ray_address, packages)
     if workers == 0:
         return SameProcess()
     return ProcessEngine(workers or os.cpu_count() or 1)
@@ -140,8 +147,10 @@ class RayEngine:
     able to run twice.
     """
 
-    def __init__(self, workers: int | None, address: str | None):
+    def __init__(self, workers: int | None, address: str | None, packages: Sequence[Path] = ()):
         self._workers = workers
+        # Ray's wheels report their use to the makers unless told not to.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
             import ray.data
@@ -150,12 +159,11 @@ class RayEngine:
                 "The engine 'ray' needs the package ray: pip install 'ray[data]'."
             ) from None
         self._ray = ray
-        package = Path(__file__).resolve().parent
-        code = [package, package.parent / "data_scripts"]
+        code = [Path(__file__).resolve().parent, *packages]
         try:
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(folder) for folder in code if folder.is_dir()]},
+                runtime_env={"py_modules": [str(folder) for folder in code]},
                 log_to_driver=False,
                 logging_level="ERROR",
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from .face_masks import check_points, five_points
 from .frame_dataset import HUB_ID, FrameDataError, decode_picture
@@ -111,9 +112,14 @@ class OpenedRows:
             for picture in batch[PICTURE_COLUMN]:
                 yield _picture_digest(picture)
 
-    def fingerprint(self, columns: Sequence[str]) -> str:
-        """Digest of every row's picture and of some columns, whatever files they lie in."""
-        digest = hashlib.blake2b(digest_size=16)
+    def fingerprint(self, columns: Sequence[str], more: str = "") -> str:
+        """Digest of every row's picture and of some columns, whatever files they lie in.
+
+        Args:
+            columns: names; one that is absent counts as empty.
+            more: what else belongs to the content.
+        """
+        digest = hashlib.blake2b(more.encode(), digest_size=16)
         words = [self.words(column) for column in columns]
         for picture, *values in zip(self.picture_digests(), *words, strict=True):
             digest.update(repr((picture, values)).encode())
@@ -140,6 +146,8 @@ def open_rows(
         files, found = _find_split(name, wanted)
         if files is None:
             rows = datasets.load_dataset(name, split=found)
+        elif not sum(pq.read_metadata(file).num_rows for file in files):
+            raise FrameDataError(f"Data '{name}' holds no rows.")
         else:
             rows = datasets.load_dataset("parquet", data_files={"rows": files}, split="rows")
     except FrameDataError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .heatmaps import ArtifactBox
-from .verdicts import Judgement, Thresholds
+from .verdicts import Judgement, Thresholds, calibrated
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class FaceScore:
         box_xyxy: face box in pixels of the upright frame.
         face_confidence: how sure the face detector is, in [0, 1].
         fake_probability: calibrated, in [0, 1].
+        uncalibrated_probability: the same at temperature 1; people and videos are judged by its
+            mean, calibrated.
         crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it.
         heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop.
         artifact_boxes: places the detector marks on the crop.
@@ -33,6 +35,7 @@ class FaceScore:
     box_xyxy: tuple[float, float, float, float]
     face_confidence: float
     fake_probability: float
+    uncalibrated_probability: float
     crop_rgb: np.ndarray = field(repr=False, compare=False)
     heatmap: np.ndarray = field(repr=False, compare=False)
     artifact_boxes: list[ArtifactBox] = field(repr=False, compare=False)
@@ -52,6 +55,7 @@ class FaceScore:
             "box_xyxy": [round(value, 1) for value in self.box_xyxy],
             "face_confidence": round(self.face_confidence, 4),
             "fake_probability": round(self.fake_probability, 6),
+            "uncalibrated_probability": round(self.uncalibrated_probability, 6),
             "artifact_boxes": [
                 {
                     "box_xyxy": [round(value, 4) for value in box.box_xyxy],
@@ -97,6 +101,7 @@ class VideoReport:
         model: folder, Hub id or description of the checkpoint.
         model_revision: Hub commit of the checkpoint, if it has one.
         thresholds: those the verdicts were made with.
+        calibration_temperature: the checkpoint's; 1 means not calibrated.
         warnings: plain sentences on what limits the result.
     """
 
@@ -108,6 +113,7 @@ class VideoReport:
     model: str
     model_revision: str | None
     thresholds: Thresholds
+    calibration_temperature: float
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -116,9 +122,10 @@ class VideoReport:
         return max(self.people, key=_area_seen, default=None)
 
     def largest_face_probability(self) -> float | None:
-        """The paper's video score: mean over frames of the largest face's probability.
+        """The paper's video score, calibrated: that of the largest face in each frame.
 
-        Evaluation uses it, so that figures compare with published ones; `None` without a face.
+        The faces' uncalibrated probabilities are averaged, and the mean is calibrated, so the
+        ranking of videos is the paper's at any temperature. `None` without a face.
         """
         largest: dict[int, FaceScore] = {}
         for person in self.people:
@@ -128,7 +135,8 @@ class VideoReport:
                     largest[face.frame_index] = face
         if not largest:
             return None
-        return sum(face.fake_probability for face in largest.values()) / len(largest)
+        total = sum(face.uncalibrated_probability for face in largest.values())
+        return calibrated(total / len(largest), self.calibration_temperature)
 
     def to_dict(self) -> dict:
         """The JSON of the report."""
@@ -143,6 +151,7 @@ class VideoReport:
                 "real_below": self.thresholds.real_below,
                 "fake_above": self.thresholds.fake_above,
             },
+            "calibration_temperature": self.calibration_temperature,
             "warnings": self.warnings,
             "people": [person.to_dict() for person in self.people],
         }

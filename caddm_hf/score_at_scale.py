@@ -146,11 +146,16 @@ def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar
 
 
 def _resolved_model(model: str | None) -> str | None:
-    """The bundled model's folder where none is named; workers must not choose for themselves."""
+    """The bundled model's folder where none is named, and a folder by its whole path.
+
+    Workers have other working folders and may lack the bundled model: they must not choose.
+    """
     from .default_model import BUNDLED_MODEL
 
-    if model is not None or BUNDLED_MODEL.is_dir():
-        return model or str(BUNDLED_MODEL)
+    if model is None and BUNDLED_MODEL.is_dir():
+        return str(BUNDLED_MODEL)
+    if model is not None:
+        return str(Path(model).resolve()) if Path(model).is_dir() else model
     print(
         "warning: no trained model is at hand; an untrained one serves, and its scores mean "
         "nothing",

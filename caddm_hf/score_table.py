@@ -1,10 +1,11 @@
 """The scores table: one row a frame, from which every figure of an evaluation is computed.
 
     model, collection, dataset, compression, method, video_id, source_video_id, label,
-    frame_index, distortion, level, logit_difference, probability, failure
+    frame_index, distortion, level, logit_difference, probability, temperature, failure
 
 `logit_difference` is the fake logit minus the genuine one, `probability` what the model's
-calibration makes of it. A frame without a score has neither, and says why in `failure`.
+calibration `temperature` makes of it. A frame without a score has neither, and says why in
+`failure`.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from scipy.special import expit
 
 from .frame_dataset import FrameDataError
 from .score_statistics import aggregate_by_video
+from .verdicts import calibrated
 
 # What is stored while scoring; the model's name and calibration are added when it is read.
 SCORED_SCHEMA = pa.schema(
@@ -57,7 +59,8 @@ class Videos:
         groups: V names; videos with one genuine source share it.
         scores: (V,) float64, mean of the frames' uncalibrated probabilities, which is what
             papers rank by; NaN where no frame has a score.
-        probabilities: (V,) float64, mean of the calibrated ones, which verdicts are made of.
+        probabilities: (V,) float64, the scores calibrated, which verdicts are made of; they rank
+            as the scores do.
         frame_counts: (V,) int64, frames that were to be scored.
         scored_counts: (V,) int64, frames that were.
         failures: V reasons, "" where a frame has a score.
@@ -107,10 +110,13 @@ def complete_table(scored: pa.Table, model: str, collection: str, temperature: f
     probabilities = pa.array(expit(differences / temperature), mask=missing)
     count = len(scored)
     scored = scored.append_column("probability", probabilities)
+    temperatures = pa.array([temperature] * count, pa.float64())
+    scored = scored.append_column("temperature", temperatures)
     scored = scored.append_column("model", pa.array([model] * count, pa.string()))
     scored = scored.append_column("collection", pa.array([collection] * count, pa.string()))
-    first = ["model", "collection", *SCORED_SCHEMA.names[:-1], "probability", "failure"]
-    return scored.select(first)
+    calibration = ["probability", "temperature"]
+    columns = ["model", "collection", *SCORED_SCHEMA.names[:-1], *calibration, "failure"]
+    return scored.select(columns)
 
 
 def keep(table: pa.Table, **values) -> pa.Table:
@@ -161,14 +167,17 @@ def gather_videos(table: pa.Table) -> Videos:
         )
     differences = numbers(table, "logit_difference")
     scored = np.isfinite(differences)
-    means = np.full((2, len(distinct)), np.nan)
+    scores, probabilities = np.full((2, len(distinct)), np.nan)
     if scored.any():
         chosen = [str(name) for name in names[scored]]
         position = {str(name): number for number, name in enumerate(distinct)}
-        columns = (expit(differences[scored]), numbers(table, "probability")[scored])
-        for row, values in enumerate(columns):
-            videos = aggregate_by_video(values, labels[scored], chosen)
-            means[row, [position[video_id] for video_id in videos.video_ids]] = videos.scores
+        videos = aggregate_by_video(expit(differences[scored]), labels[scored], chosen)
+        places = [position[video_id] for video_id in videos.video_ids]
+        scores[places] = videos.scores
+        temperatures = numbers(table, "temperature")[first[places]]
+        probabilities[places] = [
+            calibrated(*pair) for pair in zip(videos.scores, temperatures, strict=True)
+        ]
     firsts = table.take(pa.array(first)).to_pylist()
     keys = [
         VideoKey(row["dataset"], row["compression"], row["method"], row["video_id"])
@@ -179,8 +188,8 @@ def gather_videos(table: pa.Table) -> Videos:
         keys=keys,
         labels=labels[first],
         groups=[_group(row) for row in firsts],
-        scores=means[0],
-        probabilities=means[1],
+        scores=scores,
+        probabilities=probabilities,
         frame_counts=counts,
         scored_counts=scored_counts,
         failures=_failures(table, index, scored_counts),

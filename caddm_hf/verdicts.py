@@ -3,17 +3,24 @@
 The rules, in one place and free of pictures and networks:
 
 1. A face counts when it is large enough to be judged.
-2. A person is judged by the mean probability over the frames in which their face counts, if
-   there are enough such frames.
-3. The probability is compared with the checkpoint's two thresholds; between them lies the
-   undecided band.
+2. A person is judged by the mean uncalibrated probability over the frames in which their face
+   counts, if there are enough such frames. The mean is then calibrated: after averaging, so that
+   no temperature changes who is more suspicious than whom.
+3. The calibrated probability is compared with the checkpoint's two thresholds; between them lies
+   the undecided band.
 4. The video's verdict is that of its most suspicious judged person: one forged face makes a
    forged video. A video is real only if every judged person is.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+# What `log_odds` takes p = 0 and 1 - p = 0 for: no more than any other double in [0, 1] has, so
+# that the ends stay the ends.
+LEAST_P = math.ulp(0.0)
+LEAST_1_MINUS_P = 2.0**-54
 
 
 class Verdict(StrEnum):
@@ -64,6 +71,35 @@ class Judgement:
     fake_probability: float | None = None
 
 
+def log_odds(probability: float) -> float:
+    """log(p / (1 - p)) of a probability in [0, 1]; finite at 0 and 1 too."""
+    return math.log(max(probability, LEAST_P)) - math.log(max(1 - probability, LEAST_1_MINUS_P))
+
+
+def calibrated(probability: float, temperature: float) -> float:
+    """sigmoid(logit(p) / T): what a temperature makes of a probability.
+
+    Temperature scaling (Guo et al. 2017) of one number, be it a frame's probability or a mean
+    over frames. It increases strictly with p, so no temperature changes a ranking; only where
+    T < 1 pushes values to within rounding of 0 or 1 can they become equal.
+
+    Args:
+        probability: p in [0, 1], uncalibrated.
+        temperature: T > 0; 1 gives p itself, unchanged.
+
+    Returns:
+        The calibrated probability in [0, 1]; 0.5 stays 0.5.
+    """
+    if temperature == 1:
+        return probability
+    scaled = log_odds(probability) / temperature
+    # Each form where its exponential cannot overflow.
+    if scaled >= 0:
+        return 1 / (1 + math.exp(-scaled))
+    odds = math.exp(scaled)
+    return odds / (1 + odds)
+
+
 def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgement:
     """Compare a calibrated probability in [0, 1] with the thresholds."""
     if fake_probability > thresholds.fake_above:
@@ -80,24 +116,27 @@ def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgem
 
 
 def judge_person(
-    fake_probabilities: Sequence[float],
+    uncalibrated_probabilities: Sequence[float],
     face_sizes_px: Sequence[float],
     thresholds: Thresholds,
     least_face_px: float,
     least_frames: int,
+    *,
+    temperature: float = 1.0,
 ) -> Judgement:
     """Judge one person by their faces, one for each frame they were seen in.
 
     Args:
-        fake_probabilities: calibrated, in [0, 1], one a face.
+        uncalibrated_probabilities: in [0, 1], one a face.
         face_sizes_px: longer side of each face's box in pixels of the frame.
         thresholds: of the checkpoint.
         least_face_px: smaller faces do not count.
         least_frames: with fewer counting faces no verdict is given.
+        temperature: of the checkpoint; calibrates the mean of the probabilities.
     """
     counting = [
         probability
-        for probability, size in zip(fake_probabilities, face_sizes_px, strict=True)
+        for probability, size in zip(uncalibrated_probabilities, face_sizes_px, strict=True)
         if size >= least_face_px
     ]
     if face_sizes_px and not counting:
@@ -113,7 +152,7 @@ def judge_person(
             Reason.TOO_FEW_FRAMES,
             f"The face was seen in too few frames: {len(counting)}, {least_frames} are needed.",
         )
-    return judge_probability(sum(counting) / len(counting), thresholds)
+    return judge_probability(calibrated(sum(counting) / len(counting), temperature), thresholds)
 
 
 def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:

@@ -77,6 +77,7 @@ class SeenVideo:
 @dataclass(frozen=True)
 class _CropScores:
     probabilities: list[float]
+    uncalibrated: list[float]
     heatmaps: list[np.ndarray]
     boxes: list[list[ArtifactBox]]
 
@@ -219,9 +220,9 @@ class VideoDetector:
         return _SeenFace(frame.index, frame.time_s, face, crop, matrix)
 
     def score(self, crops_rgb: list[np.ndarray], progress: Progress | None = None) -> _CropScores:
-        """Calibrated probability, heatmap and artifact boxes of each aligned crop."""
+        """Probability, calibrated and not, heatmap and artifact boxes of each aligned crop."""
         tell = progress or _silent
-        scores = _CropScores([], [], [])
+        scores = _CropScores([], [], [], [])
         size = self.image_processor.size
         if crops_rgb:
             tell("Scoring faces", 0, len(crops_rgb))
@@ -233,6 +234,10 @@ class VideoDetector:
             with torch.inference_mode():
                 output = self.model(pixel_values)
                 scores.probabilities.extend(self.model.fake_probability(output).tolist())
+                # In double precision: single rounds what is surer than 17 in logits to 1, and
+                # calibration would find nothing left to soften.
+                logits = output.logits.float().cpu().double()
+                scores.uncalibrated.extend(logits.softmax(-1)[:, 1].tolist())
                 heatmaps = self.model.artifact_heatmaps(output, size).half().cpu().numpy()
                 boxes = artifact_boxes(output.anchor_offsets, output.anchor_logits)
             scores.heatmaps.extend(heatmaps)
@@ -242,7 +247,16 @@ class VideoDetector:
 
     def report(self, seen: SeenVideo, scores: _CropScores) -> VideoReport:
         """Put scores and faces together and judge them by the rules of `verdicts`."""
-        rows = iter(zip(scores.probabilities, scores.heatmaps, scores.boxes, strict=True))
+        rows = iter(
+            zip(
+                scores.probabilities,
+                scores.uncalibrated,
+                scores.heatmaps,
+                scores.boxes,
+                strict=True,
+            )
+        )
+        temperature = self.model.config.calibration_temperature
         people = [
             [_face_score(face, *next(rows)) for face in person_faces]
             for person_faces in seen.people
@@ -255,11 +269,12 @@ class VideoDetector:
             (
                 faces,
                 judge_person(
-                    [face.fake_probability for face in faces],
+                    [face.uncalibrated_probability for face in faces],
                     [face.size_px for face in faces],
                     self.thresholds,
                     self.config.least_face_px,
                     needed,
+                    temperature=temperature,
                 ),
             )
             for faces in people
@@ -279,6 +294,7 @@ class VideoDetector:
             model=self.name,
             model_revision=self.revision,
             thresholds=self.thresholds,
+            calibration_temperature=temperature,
             warnings=untrained + seen.warnings + face_warnings(reports, seen.info.kind),
         )
 
@@ -305,7 +321,11 @@ def _or_minus_one(probability: float | None) -> float:
 
 
 def _face_score(
-    seen: _SeenFace, probability: float, heatmap: np.ndarray, boxes: list[ArtifactBox]
+    seen: _SeenFace,
+    probability: float,
+    uncalibrated: float,
+    heatmap: np.ndarray,
+    boxes: list[ArtifactBox],
 ) -> FaceScore:
     return FaceScore(
         frame_index=seen.frame_index,
@@ -313,6 +333,7 @@ def _face_score(
         box_xyxy=tuple(float(value) for value in seen.face.box_xyxy),
         face_confidence=seen.face.confidence,
         fake_probability=probability,
+        uncalibrated_probability=uncalibrated,
         crop_rgb=seen.crop_rgb,
         heatmap=heatmap,
         artifact_boxes=boxes,

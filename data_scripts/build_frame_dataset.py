@@ -8,14 +8,14 @@
 
 Broken off, it goes on when the same command is given again. Exit status: 0 when the collection
 is complete, 1 when it is but too many videos failed, 2 when the command or the tree cannot be
-used, 3 when something is still to be done.
+used, 3 when something is still to be done, 130 when it was interrupted.
 """
 
 import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -26,15 +26,12 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 from filelock import FileLock, Timeout
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from huggingface_hub import HfApi
 from huggingface_hub.constants import HF_HOME
-from huggingface_hub.errors import HfHubHTTPError
 from tqdm import tqdm
 
 from caddm_hf.job_engines import ENGINES, Engine, EngineError, open_engine
 from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
 from data_scripts.collection import (
-    BUILD,
     Collection,
     JobResult,
     Plan,
@@ -43,6 +40,7 @@ from data_scripts.collection import (
     merge_shard,
 )
 from data_scripts.dataset_card import dataset_card
+from data_scripts.hub_upload import open_repository, upload_collection
 from data_scripts.records import (
     PICTURE_FORMATS,
     SPLITS,
@@ -59,6 +57,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LISTED_FAILURES = 20
 MOST_UNDONE = 5  # jobs that could not be done before the run is given up
 LOCK = ".lock"
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class _Parser(argparse.ArgumentParser):
@@ -206,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3 if isinstance(error, EngineError) else 2
     except KeyboardInterrupt:
         print("stopped: the same command goes on from here", file=sys.stderr)
-        return 3
+        return INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -227,6 +226,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return 0
     collection = Collection(out, plan)
+    if options.push_to_hub:
+        if not isinstance(collection.folder.fs, LocalFileSystem):
+            raise DatasetError("--push_to_hub needs an --out on this machine.")
+        open_repository(options.push_to_hub, options.public)
     with _locked(collection):
         accounts = _complete(collection, options, listing.terms)
     if accounts is None:
@@ -263,7 +266,8 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     pieces = collection.missing_pieces(options.root)
     total = sum(len(group.records) for group in collection.plan.groups)
     waiting = sum(len(job.group.records) for job in pieces)
-    with open_engine(options.engine, options.workers, options.ray_address) as engine:
+    here = Path(__file__).resolve().parent
+    with open_engine(options.engine, options.workers, options.ray_address, [here]) as engine:
         with tqdm(total=total, initial=total - waiting, unit="video", file=sys.stderr) as bar:
             if not _do(engine, build_piece, pieces, bar):
                 return None
@@ -276,12 +280,11 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     return accounts
 
 
-def _do(engine: Engine, function, jobs: list, bar: tqdm) -> bool:
+def _do(engine: Engine, function: Callable[..., JobResult], jobs: list, bar: tqdm) -> bool:
     """Runs jobs and shows how far they are; whether all could be done."""
     counts = Counter()
     undone = 0
     for result in engine.map(function, jobs):
-        result: JobResult
         if result.error is not None:
             undone += 1
             tqdm.write(f"error: {result.error}", file=sys.stderr)
@@ -326,54 +329,35 @@ def _conclude(collection: Collection, accounts: Sequence[dict], options: argpars
         )
         return 1
     if options.push_to_hub:
-        return _push(collection, options.push_to_hub, options.public)
-    return 0
-
-
-def _push(collection: Collection, repo_id: str, public: bool) -> int:
-    if not isinstance(collection.folder.fs, LocalFileSystem):
-        print("error: --push_to_hub needs an --out on this machine", file=sys.stderr)
-        return 3
-    api = HfApi()
-    try:
-        api.create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=collection.folder.path,
-            ignore_patterns=[f"{BUILD}/**", LOCK],
-            delete_patterns="data/**",  # files of an earlier collection
-            commit_message="Upload frame collection",
-        )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        print(f"error: the collection was not uploaded: {reason}", file=sys.stderr)
-        return 3
-    print(commit.repo_url)
+        try:
+            print(upload_collection(Path(collection.folder.path), options.push_to_hub))
+        except DatasetError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 3
     return 0
 
 
 def _print_plan(plan: Plan, collection: Collection | None, root: str) -> None:
-    done = {}
-    if collection is not None and not collection.complete:
-        waiting = {job.group for job in collection.missing_pieces(root)}
-        done = {group: group not in waiting for group in plan.groups}
-    rows = Counter()
-    ready = Counter()
+    waiting = set(plan.groups)
+    if collection is not None:
+        missing = [] if collection.complete else collection.missing_pieces(root)
+        waiting = {job.group for job in missing}
+    videos, done = Counter(), Counter()
     for group in plan.groups:
         for record in group.records:
-            key = (record.split, record.method or "genuine", record.compression or "-")
-            rows[key] += 1
-            ready[key] += collection is not None and (collection.complete or done[group])
-    twins = sum(record.source_path is not None for record in plan.records if record.is_fake)
-    fakes = sum(record.is_fake for record in plan.records)
+            kind = (record.split, record.method or "genuine", record.compression or "-")
+            videos[kind] += 1
+            done[kind] += group not in waiting
     print(f"{'split':<12}{'method':<20}{'compression':<13}{'videos':>9}{'done':>9}")
-    for (split, method, compression), count in sorted(rows.items()):
-        made = ready[split, method, compression]
-        print(f"{split:<12}{method:<20}{compression:<13}{count:>9,}{made:>9,}")
+    for kind, count in sorted(videos.items()):
+        split, method, compression = kind
+        print(f"{split:<12}{method:<20}{compression:<13}{count:>9,}{done[kind]:>9,}")
+    fakes = [record for record in plan.records if record.is_fake]
+    paired = sum(record.source_path is not None for record in fakes)
     print(
         f"{len(plan.records):,} videos, at most {len(plan.records) * plan.options.frames:,} rows "
-        f"in {len(plan.shards):,} files; {twins:,} of {fakes:,} fakes with their genuine video"
+        f"in {len(plan.shards):,} files; {paired:,} of {len(fakes):,} fakes with their genuine "
+        "video"
     )
 
 

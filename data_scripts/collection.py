@@ -23,6 +23,7 @@ from data_scripts.records import (
     DatasetError,
     FrameOptions,
     VideoRecord,
+    absolute,
     open_folder,
     open_root,
 )
@@ -236,8 +237,9 @@ class Collection:
     def missing_pieces(self, root: str) -> list[PieceJob]:
         """The pieces to be made: neither they nor their shards are there."""
         there = {*self._paths(BUILD), *self._paths("data")}
+        root, out = absolute(root), absolute(self.out)
         return [
-            PieceJob(root, self.out, group, self.plan.options)
+            PieceJob(root, out, group, self.plan.options)
             for shard in self.plan.shards
             if shard.path not in there
             for group in shard.groups
@@ -247,7 +249,8 @@ class Collection:
     def missing_shards(self) -> list[MergeJob]:
         """The shards to be made, once all pieces are there."""
         there = set(self._paths("data"))
-        return [MergeJob(self.out, shard) for shard in self.plan.shards if shard.path not in there]
+        out = absolute(self.out)
+        return [MergeJob(out, shard) for shard in self.plan.shards if shard.path not in there]
 
     def accounts(self) -> list[dict]:
         """The accounts of all videos, in order."""

@@ -16,6 +16,7 @@ from data_scripts.records import (
     DatasetError,
     Listing,
     VideoRecord,
+    every_file,
     read_text,
     shown,
     stem,
@@ -48,7 +49,7 @@ def list_records(tree: DirFileSystem) -> Listing:
         }
     except (AttributeError, KeyError, TypeError, ValueError):
         raise DatasetError(f"'{LIST}' is not the list of the DFDC preview.") from None
-    there = set(tree.find(""))
+    there = set(every_file(tree))
     genuine = {
         key: path
         for path, (label, _, _) in entries.items()

@@ -146,7 +146,7 @@ def open_frames(
     if frames:
         yield PictureFolder(tree, frames)
     elif isinstance(tree.fs, LocalFileSystem):
-        yield VideoFile(Path(tree._join(path)))
+        yield VideoFile(Path(posixpath.join(tree.path, path)))
     else:
         with tempfile.TemporaryDirectory() as folder:
             # Its own name stays in the messages.

@@ -4,12 +4,14 @@ A dataset file only reads names and lists; no video is opened here. Paths are re
 dataset's root, with forward slashes, on whatever file system the root is.
 """
 
+import os
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 SPLITS = ("train", "validation", "test")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
@@ -125,23 +127,37 @@ def open_folder(url: str) -> DirFileSystem:
     return DirFileSystem(path, fs)
 
 
+def absolute(url: str) -> str:
+    """A path that means the same in every working folder; other URLs as they are."""
+    fs, path = url_to_fs(url)
+    return path if isinstance(fs, LocalFileSystem) else url
+
+
+def every_file(tree: DirFileSystem, folder: str = "") -> list[str]:
+    """Paths of all files below a folder, sorted; links to folders are followed."""
+    if not isinstance(tree.fs, LocalFileSystem):
+        return sorted(tree.find(folder)) if tree.isdir(folder) else []
+    found, entered = [], set()
+    for place, folders, names in os.walk(posixpath.join(tree.path, folder), followlinks=True):
+        if os.path.realpath(place) in entered:  # a link back to where it came from
+            folders.clear()
+            continue
+        entered.add(os.path.realpath(place))
+        found += [os.path.relpath(os.path.join(place, name), tree.path) for name in names]
+    return sorted(path.replace(os.sep, "/") for path in found)
+
+
 def files_below(tree: DirFileSystem, folder: str, suffixes: Iterable[str]) -> list[str]:
     """Paths of the files below a folder that have one of the suffixes, sorted."""
-    if not tree.isdir(folder):
-        return []
-    return sorted(path for path in tree.find(folder) if suffix(path) in suffixes)
+    return [path for path in every_file(tree, folder) if suffix(path) in suffixes]
 
 
 def folders_in(tree: DirFileSystem, folder: str) -> list[str]:
     """Names of the folders directly in a folder, sorted; none if it does not exist."""
     if not tree.isdir(folder):
         return []
-    entries = tree.ls(folder, detail=True)
-    return sorted(
-        posixpath.basename(entry["name"].rstrip("/"))
-        for entry in entries
-        if entry["type"] == "directory"
-    )
+    paths = [path.rstrip("/") for path in tree.ls(folder, detail=False)]
+    return sorted(posixpath.basename(path) for path in paths if tree.isdir(path))
 
 
 def stem(path: str) -> str:

@@ -33,7 +33,7 @@ def written_whole(folder: DirFileSystem, path: str) -> Iterator[BinaryIO]:
     object only when it is complete.
     """
     if isinstance(folder.fs, LocalFileSystem):
-        target = Path(folder._join(path))
+        target = Path(posixpath.join(folder.path, path))
         target.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(target) as file:
             yield file

@@ -20,6 +20,7 @@ from data_scripts.records import (
     DatasetError,
     Listing,
     VideoRecord,
+    every_file,
     files_below,
     folders_in,
     read_text,
@@ -75,7 +76,7 @@ def _listed(tree: DirFileSystem, default_split: str) -> Listing:
     rows = list(csv.DictReader(io.StringIO(read_text(tree, LIST)), skipinitialspace=True))
     if not rows or not {"path", "label"} <= set(rows[0]):
         raise DatasetError(f"'{LIST}' lacks the columns 'path' and 'label'.")
-    there = set(tree.find(""))
+    there = set(every_file(tree))
     absent = sorted({row["path"] for row in rows} - there)
     records = []
     for number, row in enumerate(rows, start=2):

@@ -21,6 +21,7 @@ def made_face(time_s: float, probability: float, size_px: float = 120.0) -> Face
         box_xyxy=(10.0, 10.0, 10.0 + size_px, 10.0 + size_px),
         face_confidence=0.99,
         fake_probability=probability,
+        uncalibrated_probability=probability,
         crop_rgb=np.full((SIDE, SIDE, 3), 128, np.uint8),
         heatmap=heatmap,
         artifact_boxes=boxes,
@@ -34,7 +35,7 @@ def made_person(
     """A person from (time in seconds, probability) pairs; five of them give a verdict."""
     faces = [made_face(time_s, probability, size_px) for time_s, probability in scores]
     judgement = judge_person(
-        [face.fake_probability for face in faces],
+        [face.uncalibrated_probability for face in faces],
         [face.size_px for face in faces],
         THRESHOLDS,
         least_face_px=48,
@@ -60,5 +61,6 @@ def made_report(
         model=model,
         model_revision=None,
         thresholds=THRESHOLDS,
+        calibration_temperature=1.0,
         warnings=list(warnings),
     )

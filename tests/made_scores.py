@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from datasets import Image
 
+from caddm_hf.__main__ import main
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model_loading import LoadedModel
@@ -75,6 +78,41 @@ def write_tiny_model(folder: Path, seed: int = 0, **settings) -> Path:
     loaded.model.save_pretrained(folder)
     loaded.image_processor.save_pretrained(folder)
     return folder
+
+
+def write_leaning_model(folder: Path, rows: Sequence[dict], blur: float = 0.7) -> Path:
+    """The tiny model with a classifier that is right more often than wrong on some rows.
+
+    Its weights point from the mean of the genuine crops' features to that of the forged ones',
+    and `blur` times as far in a random direction.
+    """
+    loaded = tiny_model()
+    model, processor = loaded.model, loaded.image_processor
+    crops = [
+        processor.align(np.array(Image().decode_example(row["image"])), np.array(row["landmarks"]))
+        for row in rows
+    ]
+    fake = torch.tensor([row["label"] == "fake" for row in rows])
+    with torch.no_grad():
+        features = model(processor.pixel_values([crop for crop, _ in crops])).pooled_features
+        spread = features.std(dim=0) + 1e-6
+        way = (features[fake].mean(dim=0) - features[~fake].mean(dim=0)) / spread
+        rng = np.random.default_rng(0)
+        noise = torch.tensor(rng.normal(size=len(way)), dtype=way.dtype)
+        way = (way / way.norm() + blur * noise / noise.norm()) / spread
+        logits = features @ way
+        scale = 4 / logits.std()
+        model.classifier.weight.copy_(torch.stack([-way, way]) * scale / 2)
+        middle = float(logits.median() * scale) / 2
+        model.classifier.bias.copy_(torch.tensor([middle, -middle]))
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def run(*arguments: object) -> int:
+    """A measuring command in this process, on the CPU; returns the exit status."""
+    return main([str(argument) for argument in (*arguments, "--device", "cpu")])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from caddm_hf.evaluation import Bootstrap, evaluate_table
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.model_loading import load_model
 from caddm_hf.score_statistics import expected_calibration_error, fit_temperature
-from caddm_hf.score_table import numbers
+from caddm_hf.score_table import gather_videos, numbers
 from caddm_hf.verdicts import Thresholds
 from caddm_hf.video_detection import VideoDetector
 
@@ -26,14 +26,21 @@ RATES = [0.05, 0.01, 0.1]
 
 
 def miscalibrated(temperature: float, count: int = 8000, frames: int = 1, seed: int = 0):
-    """Videos whose logits are `temperature` times those that are calibrated."""
+    """Videos whose mean probability has a logit `temperature` times that which is calibrated.
+
+    With several frames these differ much: from nearly nothing to nearly twice the mean, or as far
+    from 1 where the mean is above one half.
+    """
     rng = np.random.default_rng(seed)
     true_logits = rng.normal(0, 2, count)
     labels = rng.random(count) < 1 / (1 + np.exp(-true_logits))
-    return [
-        MadeVideo(f"v{number:05d}", int(label), [float(temperature * logit)] * frames)
-        for number, (label, logit) in enumerate(zip(labels, true_logits, strict=True))
-    ]
+    factors = np.linspace(0.05, 1.95, frames) if frames > 1 else np.ones(1)
+    videos = []
+    for number, (label, logit) in enumerate(zip(labels, temperature * true_logits, strict=True)):
+        rarer = factors / (1 + math.exp(abs(logit)))  # of the less probable class
+        logits = np.sign(logit) * (np.log1p(-rarer) - np.log(rarer))
+        videos.append(MadeVideo(f"v{number:05d}", int(label), [float(value) for value in logits]))
+    return videos
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.5])
@@ -50,55 +57,54 @@ def test_a_made_up_temperature_is_found_within_5_percent(temperature, frames):
         assert found.report["before"]["expected_calibration_error"] > 2 * after
 
 
-def test_with_one_frame_a_video_it_is_the_frames_temperature():
-    logits = video_logits(made_table(miscalibrated(2.0, count=400)))
-    assert fit_video_temperature(logits) == fit_temperature(
-        logits.logit_differences, logits.labels[logits.video]
-    )
-
-
-def test_with_several_frames_no_temperature_fits_the_videos_better():
+def test_the_temperature_is_that_of_the_logits_of_the_means():
     rng = np.random.default_rng(0)
     videos = [
-        MadeVideo(f"{n}", n % 2, rng.normal((n % 2 - 0.5) * 3, 4, 6).tolist()) for n in range(200)
+        MadeVideo(f"{n:03d}", n % 2, rng.normal((n % 2 - 0.5) * 3, 4, 6).tolist())
+        for n in range(200)
     ]
-    logits = video_logits(made_table(videos))
-    best = fit_video_temperature(logits)
-
-    def loss(temperature: float) -> float:
-        total = 0.0
-        for video in videos:
-            fake = np.mean([1 / (1 + math.exp(-z / temperature)) for z in video.logits])
-            total -= math.log(fake if video.label else 1 - fake)
-        return total
-
-    assert all(loss(best) <= loss(best * factor) for factor in (0.2, 0.8, 0.99, 1.01, 1.3, 5))
+    means = np.array([np.mean(1 / (1 + np.exp(-np.array(video.logits)))) for video in videos])
+    labels = [video.label for video in videos]
+    assert fit_video_temperature(video_logits(made_table(videos))) == pytest.approx(
+        fit_temperature(np.log(means / (1 - means)), labels)
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_ranking_never_changes(seed):
-    """The frames' order, and every ranking figure of the published protocol."""
+    """The order of frames and of videos of several different frames, and every ranking figure."""
     rng = np.random.default_rng(seed)
     videos = [
         MadeVideo(f"{n}", n % 2, rng.normal(n % 2, 3, rng.integers(1, 9)).tolist())
         for n in range(60)
     ]
     before = made_table(videos)
-    after = made_table(videos, calibrate_table(before, RATES).temperature)
-    order_before, order_after = (
-        np.argsort(numbers(table, "probability"), kind="stable") for table in (before, after)
-    )
-    assert np.array_equal(order_before, order_after)
-    ranking = [
-        {
-            name: figure
-            for name, figure in found["overall"]["ranking"].items()
-            if name != "video_auc_calibrated"
-        }
-        | found["overall"]["frames"]
-        for found in (evaluate_table(table, None, Bootstrap(20)) for table in (before, after))
-    ]
-    assert ranking[0] == ranking[1]
+    found = calibrate_table(before, RATES)
+    assert found.report["before"]["video_auc"] == found.report["after"]["video_auc"]
+    for temperature in (found.temperature, 0.3, 4.0):
+        tables = before, made_table(videos, temperature)
+        frames = [np.argsort(numbers(table, "probability"), kind="stable") for table in tables]
+        assert np.array_equal(*frames)
+        served = [gather_videos(table).probabilities for table in tables]
+        assert not np.allclose(*served)
+        assert np.array_equal(*(np.argsort(values, kind="stable") for values in served))
+        ranking = [
+            overall["ranking"] | overall["frames"]
+            for overall in (
+                evaluate_table(table, None, Bootstrap(20))["overall"] for table in tables
+            )
+        ]
+        assert ranking[0] == ranking[1]
+
+
+def test_evaluation_serves_what_was_calibrated():
+    """The probabilities thresholds are chosen on are those that verdicts compare with them."""
+    videos = miscalibrated(3.0, count=200, frames=4)
+    logits = video_logits(made_table(videos))
+    for temperature in (0.3, 1.0, 3.0):
+        assert gather_videos(made_table(videos, temperature)).probabilities == pytest.approx(
+            logits.probabilities(temperature), rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -198,12 +198,14 @@ def test_one_run_at_a_time(tmp_path: Path, videos: MadeVideos, capsys) -> None:
     assert "Another run is writing to" in capsys.readouterr().err
 
 
-def test_a_collection_elsewhere(tmp_path: Path, videos: MadeVideos) -> None:
+def test_a_collection_elsewhere(tmp_path: Path, videos: MadeVideos, capsys) -> None:
     import fsspec
 
     root = make_folder(tmp_path / "tree", videos)
     assert folder_run(root, tmp_path / "out") == 0
     fixed = ["folder", "--root", str(root), "--out", "memory://there", "--frames", "2"]
+    assert main([*fixed, "--push_to_hub", "alice/frames"]) == 2
+    assert "--push_to_hub needs an --out on this machine" in capsys.readouterr().err
     assert main([*fixed, "--workers", "0"]) == 0
     memory = fsspec.filesystem("memory")
     there = {path.removeprefix("/there/"): memory.cat(path) for path in memory.find("/there")}
@@ -221,7 +223,7 @@ def client_push_and_load(root: str) -> dict:
     from data_scripts.build_frame_dataset import main
 
     arguments = ["folder", "--root", root, "--push_to_hub", "alice/frames", "--frames", "2"]
-    statuses = [main([*arguments, "--workers", "0"]) for _ in range(2)]
+    statuses = [main([*arguments, "--workers", "0"]) for _ in range(3)]
     arguments[arguments.index("alice/frames")] = "bob/frames"
     statuses.append(main([*arguments, "--workers", "0"]))
     loaded = datasets.load_dataset("alice/frames", split="train")
@@ -236,8 +238,9 @@ def client_push_and_load(root: str) -> dict:
 
 def test_push_to_the_hub(tmp_path: Path, videos: MadeVideos, hub: LocalHub) -> None:
     root = make_folder(tmp_path / "tree", videos)
+    hub.fail_next("/commit/", status=403)
     result = hub.run_client(client_push_and_load, tmp_path / "home", "tok-alice", [str(root)])
-    assert result["statuses"] == [0, 0, 3]
+    assert result["statuses"] == [3, 0, 0, 2]
     assert ("dataset", "bob/frames") not in hub.repos
     names = ("fake/swapper/four", "fake/three", "real/one", "real/two")
     assert result["ids"] == [f"folder/{name}" for name in names for _ in range(2)]

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -11,13 +12,22 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
-from made_datasets import MadeVideos, make_celeb_df, make_faceforensics, make_folder
+from made_datasets import (
+    MadeVideos,
+    make_caddm_frames,
+    make_celeb_df,
+    make_dfdc,
+    make_dfdc_preview,
+    make_faceforensics,
+    make_folder,
+    make_listed_folder,
+)
 
 from caddm_hf.facial_swap import make_training_sample
 from caddm_hf.frame_dataset import FRAME_FEATURES, FrameTable, open_split
 from data_scripts import collection, video_rows
 from data_scripts.build_frame_dataset import main
-from data_scripts.collection import make_plan
+from data_scripts.collection import Collection, make_plan
 from data_scripts.records import FrameOptions, VideoRecord
 
 COMMON = ("--frames", "3", "--workers", "0")
@@ -272,6 +282,58 @@ def test_groups_and_shards() -> None:
     # The order in which a tree is listed does not matter.
     again = make_plan("folder", [*genuine, *fakes[::-1], *others], FrameOptions(frames=512), {})
     assert again == plan
+
+
+def test_jobs_do_not_depend_on_the_working_folder(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = VideoRecord("folder", "a.mp4", "a", "train")
+    begun = Collection("out", make_plan("folder", [record], FrameOptions(), {}))
+    (piece,), (merge,) = begun.missing_pieces("tree"), begun.missing_shards()
+    assert (piece.root, piece.out) == (str(tmp_path / "tree"), str(tmp_path / "out"))
+    assert merge.out == piece.out
+    assert begun.missing_pieces("memory://tree")[0].root == "memory://tree"
+
+
+LAYOUTS: dict[str, tuple[str, Callable]] = {
+    "faceforensics": ("faceforensics", make_faceforensics),
+    "celeb-df-v2": ("celeb-df", make_celeb_df),
+    "celeb-df++": ("celeb-df", partial(make_celeb_df, plus=True)),
+    "dfdc": ("dfdc", make_dfdc),
+    "dfdc-preview": ("dfdc-preview", make_dfdc_preview),
+    "folder": ("folder", make_folder),
+    "csv": ("folder", make_listed_folder),
+    "caddm-frames": ("caddm-frames", lambda root, _: make_caddm_frames(root)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_every_dataset_match_the_schema(
+    tmp_path: Path, videos: MadeVideos, layout: str
+) -> None:
+    name, make = LAYOUTS[layout]
+    root, out = make(tmp_path / "tree", videos), tmp_path / "out"
+    options = ["--root", str(root), "--out", str(out), "--frames", "2", "--workers", "0"]
+    assert main([name, *options]) == 0
+    loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    videos_seen = set()
+    for rows in loaded.values():
+        assert rows.features == FRAME_FEATURES
+        for row in rows:
+            width, height = row["image"].size
+            points_xy = np.array(row["landmarks"])
+            inside = (points_xy >= 0) & (points_xy <= (width, height))
+            assert inside.mean() > 0.9
+            assert (row["method"] is None) == (row["label"] == 0)
+            if row["label"] == 0:
+                assert row["source_video_id"] == row["video_id"]
+                assert row["source_image"] is None
+            elif row["source_image"] is not None:
+                assert row["source_image"].size == row["image"].size
+                assert row["source_video_id"] != row["video_id"]
+            videos_seen.add((row["dataset"], row["video_id"]))
+    accounts = [json.loads(line) for line in (out / "videos.jsonl").open()]
+    assert len(videos_seen) == len(accounts)
+    assert sum(map(len, loaded.values())) == 2 * len(accounts)
 
 
 def test_files_follow_from_the_rows(unbroken: dict[str, bytes], tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_jobs_are_not_handed_out_all_at_once() -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator["Cluster"]:
     """A Ray cluster of two nodes on this machine, each with room for one job."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # reports nothing to Ray's makers
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
     # A dead node is to be noticed in a second, not in a quarter of a minute.
     soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
@@ -116,7 +116,7 @@ def test_a_ray_node_that_dies(cluster: "Cluster", tmp_path: Path) -> None:
         return number**2
 
     results = []
-    with open_engine("ray", ray_address=cluster.address) as engine:
+    with open_engine("ray", workers=2, ray_address=cluster.address) as engine:
         for result in engine.map(note, range(8)):
             results.append(result)
             if len(results) == 1:

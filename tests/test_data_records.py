@@ -328,6 +328,19 @@ def test_another_dataset_is_refused(tmp_path: Path, videos: MadeVideos, name: st
     assert "--root" in complaint(name, make_folder(tmp_path, videos))
 
 
+def test_links_are_followed(tmp_path: Path, videos: MadeVideos) -> None:
+    elsewhere = make_folder(tmp_path / "other disk", videos)
+    root = tmp_path / "tree"
+    (root / "fake").mkdir(parents=True)
+    (root / "real").symlink_to(elsewhere / "real")
+    (root / "fake" / "swapper").symlink_to(elsewhere / "fake" / "swapper")
+    (elsewhere / "real" / "again").symlink_to(elsewhere)
+    records = by_id(listed("folder", root))
+    assert records["folder/fake/swapper/four"].method == "swapper"
+    assert {"folder/real/one", "folder/real/two"} <= set(records)
+    assert not [video_id for video_id in records if video_id.count("again") > 1]
+
+
 def test_missing_root(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a folder"):
         open_root(str(tmp_path / "absent"))

@@ -90,11 +90,12 @@ def test_figures_agree_with_plain_counting(seed):
         np.mean([v <= 0.5 for v in means[0]] + [v > 0.5 for v in means[1]])
     )
 
-    # Verdicts go by the calibrated probabilities.
+    # Verdicts go by the mean of the uncalibrated probabilities, calibrated.
     outcomes = {"right": 0, "wrong": 0, "undecided": 0}
     false_positives = 0
     for video in videos:
-        served = math.fsum(sigmoid(z / temperature) for z in video.logits) / len(video.logits)
+        mean = math.fsum(sigmoid(z) for z in video.logits) / len(video.logits)
+        served = sigmoid(math.log(mean / (1 - mean)) / temperature)
         verdict = 1 if served > 0.6 else 0 if served < 0.4 else None
         word = "undecided" if verdict is None else "right" if verdict == video.label else "wrong"
         outcomes[word] += 1

@@ -1,6 +1,7 @@
 """What is looked at: splits, rows, folders of videos, and refusals in one sentence."""
 
 import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_the_validation_split_stands_in_for_a_missing_test_split(collection, tmp
 
 def test_a_training_split_has_to_be_asked_for(tmp_path):
     write_rows(tmp_path / "c" / "train-0.parquet", list(made_rows(1, 1, seed=9)), FRAME_FEATURES)
-    with pytest.raises(FrameDataError, match="no test or validation split, only train.*--split"):
+    with pytest.raises(FrameDataError, match=r"no test or validation split, only train.*--split"):
         open_evaluation_data(str(tmp_path / "c"))
     assert open_evaluation_data(str(tmp_path / "c"), split="train").split == "train"
     assert open_rows(str(tmp_path / "c"), ("image",), any_split=True).split == "train"
@@ -105,7 +106,7 @@ def test_one_name_under_two_methods_is_two_videos(tmp_path):
 
 
 def test_classes_named_the_other_way_round(tmp_path):
-    features = PLAIN | {"label": ClassLabel(names=["fake", "real"])}
+    features = Features(PLAIN | {"label": ClassLabel(names=["fake", "real"])})
     rows = [plain_row(0, 0, "a"), plain_row(1, 1, "b")]
     data = open_evaluation_data(str(write_rows(tmp_path / "test.parquet", rows, features)))
     assert {facts.video_id: facts.label for facts in data.facts} == {"a": 1, "b": 0}
@@ -177,11 +178,48 @@ def test_places_that_are_no_data(tmp_path):
 def test_a_damaged_picture_is_a_failed_frame(tmp_path):
     rows = [plain_row(0, 0, "a"), plain_row(1, 1, "b")]
     rows[1]["image"] = {"bytes": b"no picture", "path": None}
-    features = PLAIN | {"image": Image(decode=False)}
+    features = Features(PLAIN | {"image": Image(decode=False)})
     data = open_evaluation_data(str(write_rows(tmp_path / "test.parquet", rows, features)))
     (whole,), (damaged,) = data.views(0), data.views(1)
     assert whole.failure == NO_FACE  # no landmarks and none given
     assert damaged.failure.startswith("unreadable: A picture")
+
+
+def account(video_id: str, kept: int, split: str = "validation", **more) -> str:
+    fields = {"method": None, "compression": "raw", "dropped": {}, "frames_kept": kept}
+    return json.dumps(fields | {"video_id": video_id, "split": split} | more)
+
+
+def test_videos_that_the_preparation_lost_are_failed_videos(tmp_path):
+    folder = write_collection(tmp_path / "made", 1, 2, frames=2)
+    before = open_evaluation_data(str(folder))
+    lines = [
+        account("made/original/2-000", 2),
+        account("made/original/lost", 0, dropped={"short_video": 1, "no_face": 31}),
+        account("made/patch/lost", 0, method="patch", failure="It is damaged."),
+        account("made/original/elsewhere", 0, split="train"),
+    ]
+    (folder / "videos.jsonl").write_text("\n".join(lines) + "\n")
+    data = open_evaluation_data(str(folder))
+    lost = data.facts[len(before.facts) :]
+    assert [(f.dataset, f.method, f.label) for f in lost] == [
+        ("made", None, 0),
+        ("made", "patch", 1),
+    ]
+    views = [view for item in (8, 9) for view in data.views(item)]
+    assert [view.failure for view in views] == [
+        "lost in preparation: no_face",
+        "lost in preparation: unreadable",
+    ]
+    assert data.items_without_points() == []
+    assert data.fingerprint() != before.fingerprint()
+
+
+def test_a_damaged_account_is_told(tmp_path):
+    folder = write_collection(tmp_path / "made", 1, 2, frames=1)
+    (folder / "videos.jsonl").write_text("[1]\n")
+    with pytest.raises(FrameDataError, match=r"'videos.jsonl' of .* is damaged"):
+        open_evaluation_data(str(folder))
 
 
 @pytest.fixture
@@ -255,7 +293,7 @@ def test_a_choice_of_videos_is_balanced_and_keeps_videos_whole(collection):
     counts = Counter(data.facts)
     assert sorted(facts.label for facts in counts) == [0, 0, 1, 1]
     assert set(counts.values()) == {5}
-    assert len(data.row_numbers) == 20
+    assert len(data.sources) == 20
     unchanged = open_evaluation_data(str(collection))
     choose_videos(unchanged, 8, np.random.default_rng(0))
     assert len(set(unchanged.facts)) == 8

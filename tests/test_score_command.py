@@ -116,6 +116,21 @@ def test_folder_without_media(tmp_path, capsys):
     assert "no video or image files" in capsys.readouterr().err
 
 
+def test_many_videos_into_a_folder(face_clip, tmp_path, capsys):
+    command = ["score", "--frames", "5", "--workers", "1", str(face_clip)]
+    assert main([*command, "--output", str(tmp_path / "scores")]) == 0
+    lines = [
+        json.loads(line)
+        for path in (tmp_path / "scores").rglob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert [line["video"] for line in lines] == [str(face_clip)]
+    assert len(lines[0]["people"][0]["frames"]) == 5
+    capsys.readouterr()
+    assert main(["score", "--engine", "ray", str(face_clip)]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
 def test_text_output_is_one_line_a_video(face_clip, empty_clip, capsys):
     assert main(["score", "--frames", "6", str(face_clip), str(empty_clip)]) == 0
     first, second = capsys.readouterr().out.splitlines()

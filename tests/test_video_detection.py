@@ -1,18 +1,21 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from made_media import write_video
+from made_reports import made_face, made_report
 from PIL import Image
 from skimage import data
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from caddm_hf import DetectionConfig, MediaError, ModelError, Verdict, VideoDetector
 from caddm_hf.model_loading import LoadedModel, load_model, untrained_model
-from caddm_hf.verdicts import Reason, Thresholds
+from caddm_hf.report import PersonReport
+from caddm_hf.verdicts import Judgement, Reason, Thresholds, calibrated, log_odds
 
 DECIDED = Thresholds(0.5, 0.5)
 
@@ -127,6 +130,43 @@ def test_thresholds_come_with_the_checkpoint():
     assert VideoDetector(loaded).thresholds == Thresholds(0.2, 0.8)
 
 
+def test_people_are_judged_by_the_calibrated_mean(tmp_path):
+    """Calibration softens each frame by itself, and a person's mean as a whole."""
+    loaded = untrained_model()
+    loaded.model.config.calibration_temperature = 3.0
+    detector = VideoDetector(loaded, DetectionConfig(thresholds=DECIDED))
+    clip = write_video(tmp_path / "two.mp4", two_people(30))
+    seen = detector.look(clip, frames=8)
+    logits = [log_odds(score) for score in detector.score(seen.crops()).uncalibrated]
+    with torch.no_grad():  # random weights hardly tell faces apart: give them opinions
+        scale = 3 / np.std(logits)
+        loaded.model.classifier.weight *= scale
+        loaded.model.classifier.bias *= scale
+        loaded.model.classifier.bias[1] -= scale * np.median(logits)
+    report = detector.report(seen, detector.score(seen.crops()))
+    assert len(report.people) == 2
+    for person in report.people:
+        plain = [face.uncalibrated_probability for face in person.faces]
+        assert max(plain) - min(plain) > 0.01
+        assert [face.fake_probability for face in person.faces] == pytest.approx(
+            [calibrated(probability, 3.0) for probability in plain], abs=1e-5
+        )
+        assert person.judgement.fake_probability == pytest.approx(calibrated(np.mean(plain), 3.0))
+    assert report.calibration_temperature == 3.0
+    (frame, *_) = report.to_dict()["people"][0]["frames"]
+    first = report.people[0].faces[0]
+    assert frame["uncalibrated_probability"] == pytest.approx(
+        first.uncalibrated_probability, abs=1e-6
+    )
+
+
+def test_the_largest_faces_give_the_calibrated_video_score():
+    faces = [made_face(0.0, 0.9, 200), made_face(0.0, 0.1, 50), made_face(1.0, 0.2, 200)]
+    people = [PersonReport(1, Judgement(Verdict.CANNOT_TELL), [face]) for face in faces]
+    report = replace(made_report(people), calibration_temperature=3.0)
+    assert report.largest_face_probability() == pytest.approx(calibrated(0.55, 3.0))
+
+
 def test_progress_is_told_and_can_stop_the_work(detector, face_clip):
     told = []
     detector(face_clip, frames=10, progress=lambda *step: told.append(step))
@@ -165,6 +205,7 @@ def test_report_is_plain_json(detector, face_clip):
         "fake_probability",
         "duration_s",
         "frames_sampled",
+        "calibration_temperature",
         "model",
         "people",
     }
@@ -175,6 +216,7 @@ def test_report_is_plain_json(detector, face_clip):
         "box_xyxy",
         "face_confidence",
         "fake_probability",
+        "uncalibrated_probability",
     }
 
 

@@ -1,0 +1,75 @@
+"""Videos that never made it into a collection: no row tells of them, so figures would not either.
+
+`data_scripts/build_frame_dataset.py` writes beside the rows what became of every video, a line of
+JSON each in `videos.jsonl`. A video without a single frame kept is a failed one.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from .frame_dataset import HUB_ID, FrameDataError
+
+ACCOUNTS_FILE = "videos.jsonl"
+LOST = "lost in preparation"  # followed by ": " and the reason
+
+
+@dataclass(frozen=True)
+class LostVideo:
+    """A video of the dataset without a row; `method` is None if it is genuine."""
+
+    video_id: str
+    method: str | None
+    compression: str | None
+    reason: str
+
+
+def lost_videos(name: str, split: str) -> list[LostVideo]:
+    """The videos of a split that the preparation lost; none where it left no account.
+
+    Args:
+        name: folder of a collection, or its id on the Hub.
+        split: as in the accounts, or "all".
+
+    Raises:
+        FrameDataError: the account is damaged.
+    """
+    path = _accounts_path(name)
+    if path is None:
+        return []
+    lost = []
+    try:
+        for line in path.read_text().splitlines():
+            account = json.loads(line)
+            if account["frames_kept"] or split not in ("all", account["split"]):
+                continue
+            dropped = account["dropped"]
+            reason = max(dropped, key=dropped.get) if dropped else "unreadable"
+            lost.append(
+                LostVideo(
+                    video_id=str(account["video_id"]),
+                    method=account["method"],
+                    compression=account["compression"],
+                    reason=f"{LOST}: {reason}",
+                )
+            )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise FrameDataError(f"'{ACCOUNTS_FILE}' of '{name}' is damaged.") from None
+    return lost
+
+
+def _accounts_path(name: str) -> Path | None:
+    if Path(name).exists():
+        path = Path(name) / ACCOUNTS_FILE
+        return path if path.is_file() else None
+    if not HUB_ID.fullmatch(name):
+        return None
+    try:
+        return Path(hf_hub_download(name, ACCOUNTS_FILE, repo_type="dataset"))
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None
+    except Exception as error:  # the Hub client raises whatever it meets
+        raise FrameDataError(f"'{ACCOUNTS_FILE}' of '{name}' cannot be fetched.") from error
