@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .evaluation_commands import add_parsers
-from .score_at_scale import add_scale_options, score_at_scale
+from .scale_options import add_scale_options
 
 DESCRIPTION = (
     "Deepfake detection with CADDM: score videos, measure and calibrate models, convert the "
@@ -87,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command != "score":
             return options.run(options)
         if options.output is not None:
+            from .score_at_scale import score_at_scale
+
             return score_at_scale(options)
         if options.engine == "ray":
             print("error: --engine ray writes its results: give --output DIR", file=sys.stderr)

@@ -14,7 +14,8 @@ random weights stands in, to show how the page works: <b>its scores mean nothing
 
 LIMITS = """
 - **The score** is the probability of "fake", averaged over the frames in which a person's face
-  is large enough, then calibrated. The two thresholds belong to the model; between them it says "cannot tell".
+  is large enough, then calibrated. The two thresholds belong to the model; between them it says
+  "cannot tell".
 - **What it looks for:** the local traces that swapping or re-enacting a face leaves inside it. It
   knows nothing of sound, of wholly generated scenes, or of a true video with a false story.
 - **It errs.** Methods it was not trained on, strong compression, small or blurred faces and

@@ -27,12 +27,11 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
-from .job_engines import ENGINES, Engine, EngineError, open_engine
+from .job_engines import Engine, EngineError, open_engine
 
 if TYPE_CHECKING:
     from .video_detection import VideoDetector
 
-OUTPUT_FORMATS = ("jsonl", "parquet")
 RUN_FILE = "run.json"
 MOST_UNDONE = 5  # videos that could not be scored for now before the run is given up
 RESULTS_PER_FILE = 100
@@ -66,25 +65,6 @@ class ScoreJob:
 
     video: str
     settings: ScoringSettings
-
-
-def add_scale_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `score` that belong to many videos."""
-    group = parser.add_argument_group("many videos")
-    group.add_argument(
-        "--output",
-        metavar="DIR",
-        help="write results to this folder (a path or fsspec URL) instead of printing them; the "
-        "same command again scores what is missing there",
-    )
-    group.add_argument(
-        "--output-format", choices=OUTPUT_FORMATS, default="jsonl", help="default: jsonl"
-    )
-    group.add_argument(
-        "--engine", choices=ENGINES, default="processes", help="runs the jobs, with --output"
-    )
-    group.add_argument("--workers", type=int, metavar="N", help="videos at once (one a core)")
-    group.add_argument("--ray-address", metavar="ADDRESS", help="of an existing Ray cluster")
 
 
 def score_at_scale(options: argparse.Namespace) -> int:

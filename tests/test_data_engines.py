@@ -17,7 +17,8 @@ from made_datasets import MadeVideos, made_frames, make_faceforensics, make_fold
 
 from caddm_hf import score_at_scale
 from caddm_hf.job_engines import EngineError, open_engine
-from caddm_hf.score_at_scale import ScoreFolder, ScoringSettings, add_scale_options, expand_videos
+from caddm_hf.scale_options import add_scale_options
+from caddm_hf.score_at_scale import ScoreFolder, ScoringSettings, expand_videos
 from data_scripts.build_frame_dataset import main as build_main
 
 try:

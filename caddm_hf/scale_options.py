@@ -1,0 +1,26 @@
+"""The options of `score_at_scale`, apart from it so that help need not wait for its imports."""
+
+import argparse
+
+from .job_engines import ENGINES
+
+OUTPUT_FORMATS = ("jsonl", "parquet")
+
+
+def add_scale_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `score` that belong to many videos."""
+    group = parser.add_argument_group("many videos")
+    group.add_argument(
+        "--output",
+        metavar="DIR",
+        help="write results to this folder (a path or fsspec URL) instead of printing them; the "
+        "same command again scores what is missing there",
+    )
+    group.add_argument(
+        "--output-format", choices=OUTPUT_FORMATS, default="jsonl", help="default: jsonl"
+    )
+    group.add_argument(
+        "--engine", choices=ENGINES, default="processes", help="runs the jobs, with --output"
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="videos at once (one a core)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="of an existing Ray cluster")
