@@ -88,6 +88,29 @@ class FaceDetector:
         Returns:
             for each frame its faces, largest first.
         """
+        return self._detect(frames_rgb, self.max_side, border_if_empty)
+
+    def search(
+        self, frames_rgb: Sequence[np.ndarray], still: bool = False
+    ) -> list[list[DetectedFace]]:
+        """Find faces as serving and data preparation do: again, larger, where there are none.
+
+        Args:
+            frames_rgb: (H, W, 3) uint8 frames of one video.
+            still: a picture, which unlike a frame of a video may be cut tightly around a face.
+
+        Returns:
+            as `detect`. Frames that are larger than `max_side` are searched at twice that size
+            if no face is found in any of them.
+        """
+        found = self.detect(frames_rgb, border_if_empty=still)
+        if not any(found) and max(max(frame.shape[:2]) for frame in frames_rgb) > self.max_side:
+            found = self._detect(frames_rgb, 2 * self.max_side, border_if_empty=False)
+        return found
+
+    def _detect(
+        self, frames_rgb: Sequence[np.ndarray], max_side: int, border_if_empty: bool
+    ) -> list[list[DetectedFace]]:
         found: list[list[DetectedFace]] = [[] for _ in frames_rgb]
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, frame in enumerate(frames_rgb):
@@ -96,17 +119,17 @@ class FaceDetector:
             for start in range(0, len(indexes), FRAMES_AT_ONCE):
                 chosen = indexes[start : start + FRAMES_AT_ONCE]
                 faces = self._detect_equal_sized(
-                    [frames_rgb[index] for index in chosen], border_if_empty
+                    [frames_rgb[index] for index in chosen], max_side, border_if_empty
                 )
                 for index, frame_faces in zip(chosen, faces, strict=True):
                     found[index] = frame_faces
         return found
 
     def _detect_equal_sized(
-        self, frames_rgb: list[np.ndarray], border_if_empty: bool
+        self, frames_rgb: list[np.ndarray], max_side: int, border_if_empty: bool
     ) -> list[list[DetectedFace]]:
         height, width = frames_rgb[0].shape[:2]
-        zoom = min(1.0, self.max_side / max(height, width))
+        zoom = min(1.0, max_side / max(height, width))
         size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
         small = np.stack(
             [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]

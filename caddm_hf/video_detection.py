@@ -105,7 +105,9 @@ class VideoDetector:
         self.name = loaded.name
         self.revision = loaded.revision
         self.config = config
-        self._face_detectors: dict[int, FaceDetector] = {}
+        self.face_detector = FaceDetector(
+            config.face_search_side, config.least_face_confidence, self.device
+        )
 
     @classmethod
     def from_pretrained(
@@ -182,7 +184,9 @@ class VideoDetector:
             crowded = done = 0
             try:
                 for batch in _batched(sampled, FRAMES_AT_ONCE):
-                    faces = self._find_faces([frame.image_rgb for frame in batch], info.kind)
+                    faces = self.face_detector.search(
+                        [frame.image_rgb for frame in batch], still=info.kind == "image"
+                    )
                     for frame, found in zip(batch, faces, strict=True):
                         crowded += len(found) > config.max_faces_per_frame
                         found = found[: config.max_faces_per_frame]
@@ -199,21 +203,6 @@ class VideoDetector:
             for person in tracker.people
         ]
         return SeenVideo(name or _display_name(video), info, wanted, people, done, warnings)
-
-    def _find_faces(self, images_rgb: list[np.ndarray], kind: str) -> list[list[DetectedFace]]:
-        side = self.config.face_search_side
-        # A still may be cut tightly around a face; a frame of a video hardly is.
-        found = self._face_detector(side).detect(images_rgb, border_if_empty=kind == "image")
-        if not any(found) and max(images_rgb[0].shape[:2]) > side:
-            found = self._face_detector(2 * side).detect(images_rgb)
-        return found
-
-    def _face_detector(self, side: int) -> FaceDetector:
-        if side not in self._face_detectors:
-            self._face_detectors[side] = FaceDetector(
-                side, self.config.least_face_confidence, self.device
-            )
-        return self._face_detectors[side]
 
     def _cut(self, frame: SampledFrame, face: DetectedFace) -> _SeenFace:
         crop, matrix = self.image_processor.align(frame.image_rgb, face.landmarks_xy)

@@ -7,7 +7,7 @@ bounded before pixels are decoded, and time while they are.
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,17 +89,23 @@ def sample_indices(frame_count: int, wanted: int) -> np.ndarray:
 
 
 class SampledFrames(Iterator[SampledFrame]):
-    """What `iterate_sampled_frames` returns; the file closes at the end or on `close`."""
+    """What `iterate_frames` returns; the file closes at the end or on `close`."""
 
-    def __init__(self, path: Path, info: MediaInfo, wanted: int, limits: MediaLimits):
+    def __init__(
+        self,
+        path: Path,
+        info: MediaInfo,
+        indices: list[int],
+        limits: MediaLimits,
+        threads: int | None,
+    ):
         # The generator holds the tally, not this object: no reference cycle, so an abandoned
         # iterator closes its file at once and not at some later collection.
         self._tally = DecodingTally()
-        indices = sample_indices(info.frame_count, wanted).tolist()
         if info.kind == "image":
             self._frames = _picture_frame(path, limits)
         else:
-            self._frames = _sampled_video_frames(path, info, indices, limits, self._tally)
+            self._frames = _video_frames(path, info, indices, limits, threads, self._tally)
 
     @property
     def unreadable_frames(self) -> int:
@@ -136,7 +142,26 @@ def iterate_sampled_frames(
         MediaError: while iterating: the file has become unusable, none of its frames can be
             decoded, or time ran out.
     """
-    return SampledFrames(Path(path), info, wanted, limits)
+    return iterate_frames(path, info, sample_indices(info.frame_count, wanted), limits)
+
+
+def iterate_frames(
+    path: str | os.PathLike,
+    info: MediaInfo,
+    indices: Sequence[int],
+    limits: MediaLimits = MediaLimits(),
+    threads: int | None = None,
+) -> SampledFrames:
+    """As `iterate_sampled_frames`, at given frames.
+
+    Args:
+        path: the file that was probed.
+        info: what `probe_media` said about it.
+        indices: increasing frame indices; of a picture only frame 0 exists.
+        limits: what the file may cost.
+        threads: of the decoder; `None` leaves the choice to it.
+    """
+    return SampledFrames(Path(path), info, [int(index) for index in indices], limits, threads)
 
 
 def _picture_frame(path: Path, limits: MediaLimits) -> Iterator[SampledFrame]:
@@ -221,13 +246,22 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
 # --- decoding ---------------------------------------------------------------------------
 
 
-def _sampled_video_frames(
-    path: Path, info: MediaInfo, indices: list[int], limits: MediaLimits, tally: DecodingTally
+def _video_frames(
+    path: Path,
+    info: MediaInfo,
+    indices: list[int],
+    limits: MediaLimits,
+    threads: int | None,
+    tally: DecodingTally,
 ) -> Iterator[SampledFrame]:
+    if not indices:
+        return
     reformatter = VideoReformatter()
     position, last_time_s = 0, 0.0
     with open_video(path, limits) as video:
         video.stream.thread_type = "AUTO"
+        if threads is not None:
+            video.stream.thread_count = threads
         for index, frame in readable_frames(video, info.frame_count, tally):
             if index < indices[position]:
                 continue

@@ -19,7 +19,6 @@ from caddm_hf.video_frames import SampledFrame
 from data_scripts.face_crops import crop_rectangle, encode_picture
 from data_scripts.frame_sources import FrameSource
 
-SEARCH_SIDE = 640  # as when serving: twice as much where a batch of frames shows no face
 MOST_FACES = 3  # followed in a frame, the largest
 SMALL_SIDE = 256  # of the copies that are compared
 # Landmarks are kept to this many decimals of a pixel, so that machines whose arithmetic differs
@@ -134,7 +133,7 @@ class FollowedFaces:
             for frame, points in zip(self._waiting, known, strict=True)
             if points is None
         ]
-        found = iter(find_faces(unknown) if unknown else [])
+        found = iter(face_detector().search(unknown) if unknown else [])
         for frame, points_xy in zip(self._waiting, known, strict=True):
             faces = next(found) if points_xy is None else [_as_detected(points_xy)]
             faces = faces[:MOST_FACES]
@@ -203,18 +202,10 @@ def _mean_change(faces: list[CutFace]) -> float:
     return float(np.mean(changes)) if changes else np.nan
 
 
-def find_faces(images_rgb: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
-    """The faces of frames, searched as the video detector does."""
-    found = _face_detector(SEARCH_SIDE).detect(images_rgb)
-    if not any(found) and max(images_rgb[0].shape[:2]) > SEARCH_SIDE:
-        found = _face_detector(2 * SEARCH_SIDE).detect(images_rgb)
-    return found
-
-
-@lru_cache
-def _face_detector(side: int) -> FaceDetector:
-    """One for each size in a worker: making it loads the networks."""
-    return FaceDetector(side)
+@lru_cache(maxsize=1)
+def face_detector() -> FaceDetector:
+    """One a worker: making it loads the networks."""
+    return FaceDetector()
 
 
 def _as_detected(points_xy: np.ndarray) -> DetectedFace:

@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from caddm_hf.frame_conversion import upright_rgb
-from caddm_hf.media_files import MediaError, MediaLimits, shown_name
-from caddm_hf.video_frames import SampledFrame, probe_media, sample_indices
-from caddm_hf.video_stream import DecodingTally, open_video, readable_frames
+from caddm_hf.media_files import MediaLimits
+from caddm_hf.video_frames import SampledFrame, iterate_frames, probe_media, sample_indices
 from data_scripts.records import FramePicture, suffix
 
 LIMITS = MediaLimits()
@@ -58,37 +54,8 @@ class VideoFile:
         Raises:
             MediaError: while iterating, if none can be decoded.
         """
-        info, wanted, last_time_s = self._info, list(indexes), 0.0
-        if not wanted:
-            return
-        reformatter, tally = VideoReformatter(), DecodingTally()
-        position = 0
-        with open_video(self._path, LIMITS) as video:
-            video.stream.thread_count = 1
-            for index, frame in readable_frames(video, info.frame_count, tally):
-                if index < wanted[position]:
-                    continue
-                if video.has_display_times and frame.pts is not None:
-                    time_s = float(frame.pts * video.stream.time_base) - info.start_s
-                else:
-                    time_s = index / info.frame_rate if info.frame_rate else 0.0
-                last_time_s = max(last_time_s, time_s)
-                try:
-                    image_rgb = upright_rgb(frame, info.width, info.height, reformatter)
-                except av.FFmpegError as error:
-                    raise MediaError(
-                        f"{shown_name(self._path)} has pixels in a form that cannot be converted."
-                    ) from error
-                with video.file.paused():
-                    yield SampledFrame(index, last_time_s, image_rgb)
-                while position < len(wanted) and wanted[position] <= index:
-                    position += 1
-                if position == len(wanted):
-                    return
-        if position == 0:
-            raise MediaError(
-                f"{shown_name(self._path)} is damaged: none of its frames can be decoded."
-            )
+        # Videos are shared out among processes, so each is decoded on one thread.
+        return iterate_frames(self._path, self._info, indexes, LIMITS, threads=1)
 
 
 class PictureFolder:

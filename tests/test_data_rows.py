@@ -22,9 +22,10 @@ from made_datasets import (
 from made_media import write_video
 
 from caddm_hf.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
+from caddm_hf.face_detection import FaceDetector
 from caddm_hf.frame_dataset import FRAME_FEATURES, read_row
 from caddm_hf.video_detection import VideoDetector
-from data_scripts import caddm_frames, followed_faces, video_rows
+from data_scripts import caddm_frames, video_rows
 from data_scripts.face_crops import crop_rectangle, encode_picture
 from data_scripts.records import FrameOptions, VideoRecord, open_root
 from data_scripts.video_account import VideoRows, rows_digest
@@ -211,14 +212,14 @@ def test_faults_of_the_machine_are_not_the_videos(root: Path, monkeypatch) -> No
     def no_space(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(followed_faces, "find_faces", no_space)
+    monkeypatch.setattr(FaceDetector, "search", no_space)
     with pytest.raises(OSError, match="no space left"):
         video_group_rows(open_root(str(root)), [GENUINE], OPTIONS)
 
     def fault(*_):
         raise RuntimeError("surprise")
 
-    monkeypatch.setattr(followed_faces, "find_faces", fault)
+    monkeypatch.setattr(FaceDetector, "search", fault)
     (genuine,) = rows_of(root, [GENUINE])
     assert genuine.account.failure == "internal error: RuntimeError: surprise"
 

@@ -80,7 +80,7 @@ def test_two_people_keep_their_identities(detector, tmp_path):
 def test_scores_are_those_of_the_model_on_the_aligned_faces(detector, face_picture):
     """The whole way equals processor and model called by hand on the same points."""
     picture = np.asarray(Image.open(face_picture))
-    (face,) = detector._face_detector(640).detect([picture])[0]
+    (face,) = detector.face_detector.detect([picture])[0]
     values = detector.image_processor(picture, landmarks=face.landmarks_xy)
     with torch.inference_mode():
         expected = detector.model.fake_probability(detector.model(**values))
