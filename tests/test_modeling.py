@@ -140,7 +140,8 @@ def test_saved_and_loaded_model_answers_the_same(backbone, tmp_path):
     loaded = CaddmForDeepfakeDetection.from_pretrained(tmp_path).eval()
     values = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
-        torch.testing.assert_close(loaded(values).logits, model(values).logits, rtol=0, atol=0)
+        # Not to the last bit: where a tensor lies in memory can change the order of a sum.
+        torch.testing.assert_close(loaded(values).logits, model(values).logits)
     assert (tmp_path / "model.safetensors").is_file()
 
 
