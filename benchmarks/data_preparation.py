@@ -41,7 +41,7 @@ from caddm_hf.face_detection import FRAMES_AT_ONCE
 from caddm_hf.job_engines import open_engine
 from data_scripts import faceforensics
 from data_scripts.collection import PieceJob, VideoGroup, build_piece, make_plan
-from data_scripts.followed_faces import find_faces
+from data_scripts.followed_faces import face_detector
 from data_scripts.frame_sources import open_frames
 from data_scripts.records import FrameOptions, open_root
 from data_scripts.shards import write_videos
@@ -100,7 +100,7 @@ def cost(root: str, rounds: int) -> None:
                 frames = [f.image_rgb for f in source.read(source.sample(OPTIONS.frames))]
             decoded = time.process_time()
             for first in range(0, len(frames), FRAMES_AT_ONCE):
-                find_faces(frames[first : first + FRAMES_AT_ONCE])
+                face_detector().search(frames[first : first + FRAMES_AT_ONCE])
             detecting += time.process_time() - decoded
             decoding += decoded - start
         return decoding, detecting
@@ -114,7 +114,7 @@ def cost(root: str, rounds: int) -> None:
         return time.process_time() - start
 
     use_one_thread()
-    find_faces([np.zeros((480, 640, 3), np.uint8)])  # loads the networks
+    face_detector().search([np.zeros((480, 640, 3), np.uint8)])  # loads the networks
     alone, whole = [], []
     for _ in range(rounds):
         alone.append(decode_and_detect())
