@@ -50,6 +50,7 @@ def describe_model(name: str, loaded: LoadedModel) -> dict:
         "input": {
             "size": loaded.image_processor.size,
             "align_scale": loaded.image_processor.align_scale,
+            "eye_height": loaded.image_processor.eye_height,
             "channel_order": loaded.image_processor.channel_order,
         },
     }

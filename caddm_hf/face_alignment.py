@@ -50,22 +50,47 @@ class AlignmentJitter:
     stretch_probability: float = 0.2
     stretch: float = 0.03
 
+    def scaled(self, strength: float) -> "AlignmentJitter":
+        """The same with every range multiplied by `strength`; 0 is the exact alignment."""
+        return AlignmentJitter(
+            self.scale_std * strength,
+            self.shift_px * strength,
+            self.rotation_degrees * strength,
+            self.stretch_probability,
+            self.stretch * strength,
+        )
 
-def template_points(image_size: int = TEMPLATE_SIZE, scale: float = 0.9) -> np.ndarray:
+
+def template_points(
+    image_size: int = TEMPLATE_SIZE, scale: float = 0.9, eye_height: float | None = None
+) -> np.ndarray:
     """Where the five points of an aligned face lie in the crop.
+
+    The paper's template puts the eyes at 1 / 2.42 of the height by stretching the face, which at
+    scales above 1 pushes the mouth out of the crop. With `eye_height` the face keeps its
+    proportions and is moved instead.
 
     Args:
         image_size: side of the square crop in pixels.
         scale: size of the face; 0.9 is the paper's, larger shows less around the face.
+        eye_height: where the eyes lie, in units of the crop's height; None is the paper's way.
 
     Returns:
         (5, 2) float64, xy in pixels of the crop.
+
+    Raises:
+        ValueError: scale or eye height is out of range.
     """
     if not (math.isfinite(scale) and scale > 0):
         raise ValueError(f"the alignment scale must be a positive number, got {scale}")
     zoom = FACE_WIDTH / (TEMPLATE_SIZE * MEAN_FACE_WIDTH)
     unit_xy = MEAN_FACE_XY * scale * zoom + 0.5
-    unit_xy[:, 1] /= unit_xy[0, 1] * EYE_LINE
+    if eye_height is None:
+        unit_xy[:, 1] /= unit_xy[0, 1] * EYE_LINE
+    elif 0 < eye_height < 1:
+        unit_xy[:, 1] += eye_height - unit_xy[:2, 1].mean()
+    else:
+        raise ValueError(f"the eye height must lie between 0 and 1, got {eye_height}")
     return unit_xy * image_size
 
 
@@ -106,10 +131,13 @@ def fit_similarity(points_xy: np.ndarray, target_xy: np.ndarray) -> np.ndarray:
 
 
 def alignment_matrix(
-    points_xy: np.ndarray, image_size: int = TEMPLATE_SIZE, scale: float = 0.9
+    points_xy: np.ndarray,
+    image_size: int = TEMPLATE_SIZE,
+    scale: float = 0.9,
+    eye_height: float | None = None,
 ) -> np.ndarray:
     """The matrix that maps frame pixels to crop pixels; (..., 5, 2) -> (..., 2, 3)."""
-    return fit_similarity(points_xy, template_points(image_size, scale))
+    return fit_similarity(points_xy, template_points(image_size, scale, eye_height))
 
 
 def jittered_alignment_matrix(
@@ -118,6 +146,7 @@ def jittered_alignment_matrix(
     jitter: AlignmentJitter = AlignmentJitter(),
     image_size: int = TEMPLATE_SIZE,
     scale: float = 0.9,
+    eye_height: float | None = None,
 ) -> np.ndarray:
     """An alignment as `alignment_matrix` gives it, moved at random for training.
 
@@ -138,7 +167,7 @@ def jittered_alignment_matrix(
     stretch = np.where(stretched, rng.uniform(1 - jitter.stretch, 1 + jitter.stretch, 2), 1.0)
 
     aligned = np.eye(3)
-    aligned[:2] = alignment_matrix(points_xy, image_size, max(scale + deviation, 0.1))
+    aligned[:2] = alignment_matrix(points_xy, image_size, max(scale + deviation, 0.1), eye_height)
     cos, sin = math.cos(angle), math.sin(angle)
     linear = np.array([[cos, -sin], [sin, cos]]) * stretch[None, :]
     centre = np.full(2, image_size / 2)

@@ -92,7 +92,7 @@ class FacialSwapConfig:
 
     Attributes:
         image_size: side of the crop in pixels.
-        align_scale: size of the face in the crop, as `face_alignment` takes it.
+        align_scale, eye_height: size and place of the face, as `face_alignment` takes them.
         jitter: how far the alignment is moved.
         global_probability: chance that a whole face is swapped; else a window is.
         fake_background_probability: of the global swaps, those that put the genuine face into
@@ -110,6 +110,7 @@ class FacialSwapConfig:
 
     image_size: int = 224
     align_scale: float = 0.9
+    eye_height: float | None = None
     jitter: AlignmentJitter = field(default_factory=AlignmentJitter)
     global_probability: float = 0.8
     fake_background_probability: float = 0.5
@@ -245,7 +246,12 @@ def draw_view(
     by just as much, and blown up at the end.
     """
     matrix = jittered_alignment_matrix(
-        five_points(points_xy), rng, config.jitter, config.image_size, config.align_scale
+        five_points(points_xy),
+        rng,
+        config.jitter,
+        config.image_size,
+        config.align_scale,
+        config.eye_height,
     )
     side = config.image_size
     if rng.random() < config.halve_probability:

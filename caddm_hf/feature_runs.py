@@ -201,6 +201,7 @@ def _imagenet_model(loaded: LoadedModel, source: str | None) -> LoadedModel | No
     processor = CaddmImageProcessor(
         size=loaded.image_processor.size,
         align_scale=loaded.image_processor.align_scale,
+        eye_height=loaded.image_processor.eye_height,
         image_mean=mean,
         image_std=std,
     )
@@ -230,7 +231,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
         raise FrameDataError(f"No face was found in the {len(chosen)} pictures looked at.")
     scorer = FrameScorer(loaded, device, options.batch_size)
     processor = scorer.processor
-    swaps, failed = make_swaps(faces, processor.size, processor.align_scale, options.seed)
+    swaps, failed = make_swaps(faces, processor, options.seed)
     crops = [swap.crop_rgb for swap in swaps]
     maps = anchor_heatmaps_of(scorer)(crops)
     grad_cam = grad_cam_of(scorer)

@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from .face_masks import check_points, face_outline, fill_outline
+from .hub_ids import HUB_ID
 
 FRAME_FEATURES = datasets.Features(
     {
@@ -48,7 +49,6 @@ NEEDED_COLUMNS = ("image", "label", "video_id")
 PICTURE_COLUMNS = ("image", "source_image")
 LABELS = {"real": 0, "fake": 1}
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev", "test")}
 
 # A pair is the same moment if the surroundings of the face differ by less than this, in grey
@@ -109,7 +109,10 @@ class FrameRow:
 
 
 def open_split(
-    name: str, split: str, streaming: bool = False
+    name: str,
+    split: str,
+    streaming: bool = False,
+    needed_columns: Sequence[str] = NEEDED_COLUMNS,
 ) -> datasets.Dataset | datasets.IterableDataset | None:
     """One split of a collection, its pictures not decoded.
 
@@ -117,6 +120,7 @@ def open_split(
         name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
         split: "train" or "validation"; a test split stands in for a missing validation split.
         streaming: read rows as they are asked for.
+        needed_columns: without these the collection is refused.
 
     Returns:
         the split, or None if the collection has no such split.
@@ -150,7 +154,7 @@ def open_split(
     features = rows.features
     if features is None:  # a stream of a format without a schema
         raise FrameDataError(f"Data '{name}' does not say which columns it has.")
-    missing = [column for column in NEEDED_COLUMNS if column not in features]
+    missing = [column for column in needed_columns if column not in features]
     if missing:
         raise FrameDataError(
             f"Data '{name}' lacks the column '{missing[0]}'; it has {', '.join(sorted(features))}."

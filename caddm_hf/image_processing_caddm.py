@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import BaseImageProcessor, BatchFeature
 from transformers.image_utils import ImageInput, make_flat_list_of_images
 
-from .face_alignment import alignment_matrix, warp_face
+from .face_alignment import alignment_matrix, template_points, warp_face
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,6 +22,8 @@ class CaddmImageProcessor(BaseImageProcessor):
     Args:
         size: side of the face crop in pixels.
         align_scale: size of the face in the crop; 0.9 is the paper's.
+        eye_height: where the eyes lie in the crop, in units of its height; None is the paper's
+            way (see `face_alignment`).
         channel_order: "rgb", or "bgr" for the authors' weights.
         do_rescale: multiply the 0..255 values by `rescale_factor`; the authors' weights take
             raw values.
@@ -36,6 +38,7 @@ class CaddmImageProcessor(BaseImageProcessor):
         self,
         size: int = 224,
         align_scale: float = 0.9,
+        eye_height: float | None = None,
         channel_order: str = "rgb",
         do_rescale: bool = True,
         rescale_factor: float = 1 / 255,
@@ -52,7 +55,9 @@ class CaddmImageProcessor(BaseImageProcessor):
         if len(image_mean) != 3 or len(image_std) != 3 or min(image_std) <= 0:
             raise ValueError("image_mean and image_std need three values each, image_std positive")
         self.size = size
+        template_points(size, align_scale, eye_height)  # raises what is wrong with them
         self.align_scale = align_scale
+        self.eye_height = eye_height
         self.channel_order = channel_order
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor
@@ -73,7 +78,7 @@ class CaddmImageProcessor(BaseImageProcessor):
         Returns:
             crop (size, size, 3) uint8 RGB and the (2, 3) matrix from frame to crop.
         """
-        matrix = alignment_matrix(landmarks_xy, self.size, self.align_scale)
+        matrix = alignment_matrix(landmarks_xy, self.size, self.align_scale, self.eye_height)
         return warp_face(image_rgb, matrix, self.size), matrix
 
     def pixel_values(self, crops_rgb: np.ndarray | list[np.ndarray]) -> torch.Tensor:

@@ -29,6 +29,7 @@ from .facial_swap import FacialSwapConfig, TrainingSample
 from .frame_dataset import FrameDataError
 from .frame_scoring import FrameScorer
 from .heatmap_metrics import best_threshold_iou, energy_inside, pointing_game, score_heatmaps
+from .image_processing_caddm import CaddmImageProcessor
 from .modeling_caddm import CaddmForDeepfakeDetection
 from .score_statistics import area_under_roc
 from .self_blending import cross_blend, self_blend
@@ -86,7 +87,7 @@ class KnownSwap:
 
 
 def make_swaps(
-    faces: Sequence[GenuineFace], size: int, align_scale: float, seed: int
+    faces: Sequence[GenuineFace], processor: CaddmImageProcessor, seed: int
 ) -> tuple[list[KnownSwap], dict[str, int]]:
     """Forge every face once in each way and at each scale.
 
@@ -94,8 +95,7 @@ def make_swaps(
 
     Args:
         faces: genuine faces.
-        size: side of the crop.
-        align_scale: of the model's processor.
+        processor: of the model; decides size and place of the face in the crop.
         seed: of everything random.
 
     Returns:
@@ -109,7 +109,7 @@ def make_swaps(
     for number, face in enumerate(faces):
         for forgery in FORGERIES:
             for scale_number, (scale, window_wh) in enumerate(SCALES.items()):
-                config = _swap_config(window_wh, size, align_scale)
+                config = _swap_config(window_wh, processor)
                 rng = np.random.default_rng([seed, number, FORGERIES.index(forgery), scale_number])
                 sample = _forge(faces, number, forgery, poses, rng, config)
                 mask = None if sample is None else _mask(sample)
@@ -123,13 +123,14 @@ def make_swaps(
 
 
 def _swap_config(
-    window_wh: tuple[int, int] | None, size: int, align_scale: float
+    window_wh: tuple[int, int] | None, processor: CaddmImageProcessor
 ) -> FacialSwapConfig:
     windows = {} if window_wh is None else {"windows_wh": (window_wh, window_wh[::-1])}
     return replace(
         FacialSwapConfig(),
-        image_size=size,
-        align_scale=align_scale,
+        image_size=processor.size,
+        align_scale=processor.align_scale,
+        eye_height=processor.eye_height,
         jitter=AlignmentJitter(0.0, 0.0, 0.0, 0.0, 0.0),
         global_probability=0.0 if windows else 1.0,
         halve_probability=0.0,

@@ -11,7 +11,8 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from .frame_dataset import HUB_ID, FrameDataError
+from .frame_dataset import FrameDataError
+from .hub_ids import HUB_ID
 
 ACCOUNTS_FILE = "videos.jsonl"
 LOST = "lost in preparation"  # followed by ": " and the reason

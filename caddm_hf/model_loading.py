@@ -6,7 +6,6 @@ only, so loading a stranger's model executes nothing of theirs.
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from safetensors import SafetensorError
 
 from .configuration_caddm import CaddmConfig
+from .hub_ids import HUB_ID
 from .image_processing_caddm import CaddmImageProcessor
 from .modeling_caddm import CaddmForDeepfakeDetection
 
 # The slim CPU model that stands in while no trained checkpoint is at hand.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"
 STAND_IN_ARTIFACT_WIDTH = 192
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class ModelError(ValueError):

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .face_masks import check_points, five_points
-from .frame_dataset import HUB_ID, FrameDataError, decode_picture
+from .frame_dataset import FrameDataError, decode_picture
+from .hub_ids import HUB_ID
 
 # In the order in which they are looked for; a training split has to be asked for.
 SPLITS = ("test", "validation", "train")

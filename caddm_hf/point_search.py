@@ -62,6 +62,8 @@ def search_points(table: FrameTable, numbers: Iterable[int], cache_folder: Path)
         return 0
     cache = _PointsCache(cache_folder / f"five-points-{_safe_name(table)}.npz")
     digests = {number: _digest(table, number) for number in wanted}
+    if any(digest not in cache.points for digest in digests.values()):
+        cache.adopt(set(digests.values()))
     missing = [number for number in wanted if digests[number] not in cache.points]
     if missing:
         _search(table, missing, digests, cache, mtcnn_points())
@@ -128,16 +130,17 @@ class _PointsCache:
 
     def __init__(self, path: Path):
         self.path = path
-        self.points: dict[bytes, np.ndarray] = {}
-        if path.exists():
-            try:
-                with np.load(path, allow_pickle=False) as stored:
-                    digests, points = stored["digests"], stored["points"].astype(np.float32)
-                self.points = {
-                    digest.tobytes(): five for digest, five in zip(digests, points, strict=True)
-                }
-            except Exception:  # a damaged cache is no reason to fail: it is made again
-                self.points = {}
+        self.points = _read_points(path)
+
+    def adopt(self, wanted: set[bytes]) -> None:
+        """Take over what was found for these pictures under another name of their dataset.
+
+        The same pictures come in another file, or as a part of another selection of rows.
+        """
+        for path in sorted(self.path.parent.glob("five-points-*.npz")):
+            if path != self.path:
+                found = _read_points(path)
+                self.points |= {digest: found[digest] for digest in wanted & found.keys()}
 
     def save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,6 +148,17 @@ class _PointsCache:
         points = np.stack(list(self.points.values())).astype(np.float32)
         with write_atomically(self.path) as file:
             np.savez_compressed(file, digests=digests, points=points)
+
+
+def _read_points(path: Path) -> dict[bytes, np.ndarray]:
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            digests, points = stored["digests"], stored["points"].astype(np.float32)
+        return {digest.tobytes(): five for digest, five in zip(digests, points, strict=True)}
+    except Exception:  # a damaged cache is no reason to fail: it is made again
+        return {}
 
 
 def _digest(table: FrameTable, number: int) -> bytes:

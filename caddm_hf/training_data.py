@@ -8,8 +8,10 @@ import numpy as np
 from accelerate import Accelerator
 
 from .degradations import TrainingDegradations
+from .face_alignment import AlignmentJitter
 from .facial_swap import FacialSwapConfig, TrainingSample
 from .frame_dataset import FrameDataError, FrameTable, open_split
+from .genuine_pictures import join_genuine_pictures
 from .image_processing_caddm import CaddmImageProcessor
 from .imagenet_weights import backbone_normalisation
 from .point_search import default_cache_folder, search_points
@@ -40,6 +42,7 @@ class TrainingData:
         evaluation_frames: the validation rows.
         digest: changes when rows, labels or their order do.
         typical_points: training rows in which no face was found, once `find_points` was called.
+        joined_pictures: training rows that come from `--genuine_data`.
 
     Raises:
         FrameDataError: the data cannot be used; found out before any work.
@@ -51,6 +54,7 @@ class TrainingData:
         self.processor = CaddmImageProcessor(
             size=config.image_size,
             align_scale=config.align_scale,
+            eye_height=config.eye_height,
             image_mean=mean,
             image_std=std,
         )
@@ -60,10 +64,15 @@ class TrainingData:
         swap_config = FacialSwapConfig(
             image_size=config.image_size,
             align_scale=config.align_scale,
+            eye_height=config.eye_height,
+            jitter=AlignmentJitter().scaled(config.jitter_strength),
             degradations=TrainingDegradations(strength=config.degradation_strength),
         )
-        self.maker = SampleMaker(swap_config, self.processor, config.seed)
+        self.maker = SampleMaker(
+            swap_config, self.processor, config.seed, config.facial_swap == "multi_scale"
+        )
         self.typical_points = 0
+        self.joined_pictures = 0
         self.table: FrameTable | None = None
         self.plan: TrainingPlan | None = None
         self._open_training_split()
@@ -80,6 +89,10 @@ class TrainingData:
             StreamedFrames(split, self.maker, self.shares, range(0), 1)  # checks its columns
             self.digest = hashlib.sha256(str(split.features).encode()).hexdigest()[:16]
             return
+        if config.genuine_data:
+            collection_rows = len(split)
+            split = join_genuine_pictures(split, config.genuine_data, config.genuine_data_rows)
+            self.joined_pictures = len(split) - collection_rows
         self.table = FrameTable(split)
         rows = _some_rows(len(self.table), config.max_train_samples, config.seed)
         balanced = config.class_balance == "sampling"
@@ -159,6 +172,9 @@ class TrainingData:
     def training_facts(self) -> dict:
         """What a model card says of the training data."""
         facts = {"data": _shown_name(self.config.data), "typical_points": self.typical_points}
+        if self.joined_pictures:
+            facts["genuine_data"] = _shown_name(self.config.genuine_data)
+            facts["genuine_data_rows"] = self.joined_pictures
         if self.plan is None:
             return facts | {"rows": "streamed", "genuine": "not counted", "forged": "not counted"}
         genuine, forged = len(self.plan.genuine_rows), len(self.plan.forged_rows)

@@ -174,12 +174,20 @@ class SampleMaker:
         swap_config: how crops are made.
         processor: the input contract the model will be saved with.
         seed: of the run.
+        swap_faces: whether the collection's fakes are mixed with their genuine frames.
     """
 
-    def __init__(self, swap_config: FacialSwapConfig, processor: CaddmImageProcessor, seed: int):
+    def __init__(
+        self,
+        swap_config: FacialSwapConfig,
+        processor: CaddmImageProcessor,
+        seed: int,
+        swap_faces: bool = True,
+    ):
         self.swap_config = swap_config
         self.processor = processor
         self.seed = seed
+        self.swap_faces = swap_faces
 
     def rng(self, epoch: int, position: int) -> np.random.Generator:
         """The generator of one sample."""
@@ -200,6 +208,8 @@ class SampleMaker:
             return cross_blend(
                 row.image_rgb, row.points_xy, donor.image_rgb, donor.points_xy, rng, config
             )
+        if not self.swap_faces:
+            return make_training_sample(row.image_rgb, row.points_xy, row.label, rng, config)
         swappable = row.label == 1 and row.is_same_frame()
         sample = make_training_sample(
             row.image_rgb, row.points_xy, row.label, rng, config, row.source_rgb, swappable

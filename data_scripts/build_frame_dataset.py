@@ -12,7 +12,6 @@ used, 3 when something is still to be done, 130 when it was interrupted.
 """
 
 import argparse
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from caddm_hf.hub_ids import HUB_ID
 from caddm_hf.job_engines import ENGINES, Engine, EngineError, open_engine
 from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
 from data_scripts.collection import (
@@ -53,7 +53,6 @@ from data_scripts.records import (
 )
 
 DATASETS = ("faceforensics", "celeb-df", "dfdc", "dfdc-preview", "folder", "caddm-frames")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 LISTED_FAILURES = 20
 MOST_UNDONE = 5  # jobs that could not be done before the run is given up
 LOCK = ".lock"

@@ -12,6 +12,7 @@ from made_scores import tiny_model
 from caddm_hf.evaluation import Bootstrap
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.frame_scoring import FrameScorer
+from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.localisation import (
     FORGERIES,
     SCALES,
@@ -27,6 +28,7 @@ from caddm_hf.localisation import (
 )
 
 SIZE = 224
+PROCESSOR = CaddmImageProcessor(size=SIZE)
 QUICK = Bootstrap(samples=30)
 
 
@@ -41,7 +43,7 @@ def faces() -> list[GenuineFace]:
 
 @pytest.fixture(scope="module")
 def swaps(faces):
-    made, _ = make_swaps(faces, SIZE, 0.9, seed=0)
+    made, _ = make_swaps(faces, PROCESSOR, seed=0)
     return made
 
 
@@ -78,8 +80,8 @@ def test_every_forgery_and_scale_is_made_and_grows_with_the_window(swaps):
 
 
 def test_swaps_follow_their_seed(faces, swaps):
-    again, _ = make_swaps(faces, SIZE, 0.9, seed=0)
-    other, _ = make_swaps(faces, SIZE, 0.9, seed=1)
+    again, _ = make_swaps(faces, PROCESSOR, seed=0)
+    other, _ = make_swaps(faces, PROCESSOR, seed=1)
     assert all(np.array_equal(a.crop_rgb, b.crop_rgb) for a, b in zip(swaps, again, strict=True))
     assert not all(
         np.array_equal(a.crop_rgb, b.crop_rgb) for a, b in zip(swaps, other, strict=False)
@@ -87,7 +89,7 @@ def test_swaps_follow_their_seed(faces, swaps):
 
 
 def test_one_person_has_no_donor(faces):
-    made, failed = make_swaps(faces[:1], SIZE, 0.9, seed=0)
+    made, failed = make_swaps(faces[:1], PROCESSOR, seed=0)
     assert {swap.forgery for swap in made} == {"self"}
     assert sum(n for place, n in failed.items() if place.startswith("cross")) == len(SCALES)
 
@@ -98,7 +100,7 @@ def test_faces_that_cannot_be_forged_are_an_error():
     )
     flat = GenuineFace(np.zeros((2, 2, 3), np.uint8), grey.points_xy + 500, "v")
     with pytest.raises(FrameDataError, match="Not one swap"):
-        make_swaps([flat], SIZE, 0.9, seed=0)
+        make_swaps([flat], PROCESSOR, seed=0)
 
 
 def test_a_heatmap_that_knows_scores_one_and_an_ignorant_one_the_masks_share(swaps):

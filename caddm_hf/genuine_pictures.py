@@ -1,0 +1,57 @@
+"""Genuine pictures of any origin, joined to a collection's training rows.
+
+A collection of forged videos shows few people under few conditions, and a detector trained on it
+takes much that is new for forged. Portraits known to be genuine widen what it has seen.
+"""
+
+from pathlib import Path
+
+import datasets
+import numpy as np
+
+from .frame_dataset import FrameDataError, label_numbers, open_split
+
+
+def join_genuine_pictures(
+    rows: datasets.Dataset, name: str, limit: int | None = None
+) -> datasets.Dataset:
+    """Append genuine pictures to the rows of a collection.
+
+    Args:
+        rows: as `open_split` gives them, with at least one genuine row.
+        name: a folder or file of Parquet or a dataset id on the Hub, with a column `image`; its
+            training split is taken. Labels are not needed.
+        limit: take only so many, from the beginning.
+
+    Returns:
+        rows and pictures. Each picture counts as a video of its own, "<name>/<number>".
+
+    Raises:
+        FrameDataError: there are no such pictures, or some are labelled fake.
+    """
+    pictures = open_split(name, "train", needed_columns=("image",))
+    if pictures is None:
+        raise FrameDataError(f"Data '{name}' has no training split.")
+    if limit is not None:
+        pictures = pictures.select(range(min(limit, len(pictures))))
+    if not len(pictures):
+        raise FrameDataError(f"Data '{name}' holds no pictures.")
+    feature = pictures.features.get("label")
+    if feature is not None and label_numbers(pictures["label"][:], feature).any():
+        raise FrameDataError(f"Data '{name}' is given as genuine, but some rows are labelled fake.")
+    genuine = np.flatnonzero(label_numbers(rows["label"][:], rows.features["label"]) == 0)
+    if not len(genuine):
+        raise FrameDataError("The training data holds no genuine rows.")
+    prefix = Path(name).resolve().name if Path(name).exists() else name
+    ids = [f"{prefix}/{number:06d}" for number in range(len(pictures))]
+    columns = {
+        "label": [rows[int(genuine[0])]["label"]] * len(pictures),
+        "video_id": ids,
+        "source_video_id": ids,
+    }
+    joined = pictures.select_columns(["image"])
+    for column, values in columns.items():
+        if column in rows.features:
+            joined = joined.add_column(column, values, feature=rows.features[column])
+    # Columns that only `rows` have are null in the pictures' rows.
+    return datasets.concatenate_datasets([rows, joined])

@@ -1,0 +1,92 @@
+"""Divide the validation split of a collection: one part to choose by, one to report on at the end.
+
+    python data_scripts/split_by_source.py DATA --out DIR
+
+writes `DIR/validation.parquet` (for choosing checkpoints, thresholds and recipes) and
+`DIR/test.parquet` (to be looked at once). A forged video goes where its genuine source goes, which
+is decided by a hash of the source's id: the same in every run, whatever else is in the data.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # the repository, not this folder, is where modules are
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+
+from caddm_hf.atomic_files import write_atomically
+from caddm_hf.frame_dataset import FrameDataError, FrameTable, open_split
+
+
+def in_first_part(source_id: str, share: float) -> bool:
+    """Whether a source video belongs to the first part, which gets about `share` of them."""
+    digest = hashlib.sha256(source_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def split_by_source(data: str, split: str, out: Path, share: float) -> dict[str, int]:
+    """Write both parts; returns the number of rows of each.
+
+    Args:
+        data: a folder or file of Parquet, or a dataset id on the Hub.
+        split: the one to divide.
+        out: folder for the two files.
+        share: of the source videos that go to "validation".
+
+    Raises:
+        FrameDataError: the data cannot be used, or a part would be empty.
+    """
+    rows = open_split(data, split)
+    if rows is None:
+        raise FrameDataError(f"Data '{data}' has no {split} split.")
+    table = FrameTable(rows)
+    sources = [
+        source or video for source, video in zip(table.source_ids, table.video_ids, strict=True)
+    ]
+    first = np.array([in_first_part(source, share) for source in sources])
+    parts = {"validation": np.flatnonzero(first), "test": np.flatnonzero(~first)}
+    for name, numbers in parts.items():
+        if not len(numbers):
+            raise FrameDataError(f"No row is left for '{name}': the data has too few videos.")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, numbers in parts.items():
+        with write_atomically(out / f"{name}.parquet") as file:
+            rows.select(numbers).to_parquet(file)
+    return {name: len(numbers) for name, numbers in parts.items()}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="split_by_source.py",
+        description="Divide a split of a frame collection in two, by source video.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data", metavar="DATA", help="folder or file of Parquet, or a Hub id")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the two files")
+    parser.add_argument("--split", choices=("train", "validation"), default="validation")
+    parser.add_argument(
+        "--share",
+        type=float,
+        default=0.5,
+        metavar="S",
+        help="share of the source videos in validation.parquet (default 0.5)",
+    )
+    options = parser.parse_args(arguments)
+    if not 0 < options.share < 1:
+        parser.error(f"--share must lie between 0 and 1, got {options.share}.")
+    try:
+        counts = split_by_source(options.data, options.split, Path(options.out), options.share)
+    except FrameDataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, count in counts.items():
+        print(f"{Path(options.out) / name}.parquet: {count} rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
