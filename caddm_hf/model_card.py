@@ -69,8 +69,8 @@ fake_probability = model.fake_probability(model(**inputs))
 ## Data
 
 Trained on {train_rows} rows of {train_data}: {train_genuine} genuine, {train_forged} forged{found}.
-Validated on {eval_rows} rows of {eval_data}: {n_genuine_videos} genuine and {n_fake_videos} fake
-videos. How well the two are separated, by person or by scene, is decided by that data's split.
+{joined}Validated on {eval_rows} rows of {eval_data}: {n_genuine_videos} genuine and
+{n_fake_videos} fake videos. How well the two are separated, by person or by scene, is decided by that data's split.
 
 Forged training samples: {shares}. What the samples became: {kinds}.
 
@@ -86,8 +86,8 @@ same validation data, which makes that number a little too good.
 The interval is a percentile bootstrap (95%) over {interval_groups}, {interval_samples} resamples.
 
 Protocol: every row of the validation split is one frame; faces aligned by five points without
-jitter, {image_size} px crops, scale {align_scale}; the score of a video is the mean of its frames'
-probabilities ({frames_per_video:.1f} frames a video on average). Numbers of another protocol
+jitter, {image_size} px crops, scale {align_scale}{eyes}; the score of a video is the mean of its
+frames' probabilities ({frames_per_video:.1f} frames a video on average). Numbers of another protocol
 cannot be compared with these.
 
 ## Intended use and limits
@@ -253,6 +253,7 @@ def _card_text(facts: TrainingFacts) -> str:
         train_genuine=facts.train["genuine"],
         train_forged=facts.train["forged"],
         found=f"; in {typical} no face was found, so typical points stood in" if typical else "",
+        joined=_joined(facts.train),
         eval_rows=facts.evaluation["rows"],
         eval_data=facts.evaluation["data"],
         n_genuine_videos=metrics["n_genuine_videos"],
@@ -266,6 +267,7 @@ def _card_text(facts: TrainingFacts) -> str:
         interval_samples=interval["samples"],
         image_size=options["image_size"],
         align_scale=options["align_scale"],
+        eyes=f", eyes at {height} of the height" if (height := options.get("eye_height")) else "",
         frames_per_video=metrics["n_frames"] / metrics["n_videos"],
         command=shlex.join(facts.command),
         steps=facts.steps,
@@ -278,6 +280,13 @@ def _card_text(facts: TrainingFacts) -> str:
         versions="\n".join(f"| {name} | {version} |" for name, version in versions().items()),
         metadata_file=METADATA_FILE,
     )
+
+
+def _joined(train: dict) -> str:
+    count = train.get("genuine_data_rows")
+    if not count:
+        return ""
+    return f"Among the genuine are {count} genuine pictures of {train['genuine_data']}.\n"
 
 
 def _shares(options: dict) -> str:

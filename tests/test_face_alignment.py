@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
 from caddm_hf.face_alignment import (
+    MEAN_FACE_XY,
     AlignmentJitter,
     alignment_matrix,
     fit_similarity,
@@ -131,3 +134,32 @@ def test_inverse_matrix():
     points = np.random.default_rng(5).uniform(0, 99, (6, 2))
     there = transform_points(matrix, points)
     np.testing.assert_allclose(transform_points(invert_matrix(matrix), there), points)
+
+
+def test_eye_height_moves_the_face_and_keeps_its_proportions():
+    points = template_points(200, 1.25, eye_height=0.33)
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    assert eyes[1] == pytest.approx(66)
+    assert mouth[1] < 200  # where the paper's way has it outside
+    assert template_points(200, 1.25)[3:, 1].min() > 200
+    proportion = (mouth[1] - eyes[1]) / (points[1, 0] - points[0, 0])
+    mean_eyes, mean_mouth = MEAN_FACE_XY[:2].mean(axis=0), MEAN_FACE_XY[3:].mean(axis=0)
+    expected = (mean_mouth[1] - mean_eyes[1]) / (MEAN_FACE_XY[1, 0] - MEAN_FACE_XY[0, 0])
+    assert proportion == pytest.approx(expected)
+    # A face already in place is not moved.
+    np.testing.assert_allclose(
+        alignment_matrix(points, 200, 1.25, 0.33), [[1, 0, 0], [0, 1, 0]], atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("height", [0, 1, -0.2, math.nan])
+def test_an_eye_height_outside_the_crop_is_refused(height: float):
+    with pytest.raises(ValueError, match="eye height"):
+        template_points(200, 1.0, height)
+
+
+def test_jitter_without_strength_is_the_exact_alignment():
+    points = template_points(300, 0.7) * 1.3 + (40, 20)
+    jitter = AlignmentJitter().scaled(0.0)
+    moved = jittered_alignment_matrix(points, np.random.default_rng(0), jitter, 160, 1.1, 0.3)
+    np.testing.assert_allclose(moved, alignment_matrix(points, 160, 1.1, 0.3), atol=1e-9)

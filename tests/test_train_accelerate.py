@@ -26,9 +26,8 @@ from training_runs import (
 import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
 from caddm_hf.face_alignment import template_points
-from caddm_hf.imagenet_weights import (
-    LITE0_PACKAGE,
-)
+from caddm_hf.frame_dataset import open_split
+from caddm_hf.imagenet_weights import LITE0_PACKAGE
 from caddm_hf.model_publishing import open_repository
 from caddm_hf.training_config import TrainingConfig, TrainingError, parse_training_config
 from caddm_hf.training_state import LOG_FILE, read_log
@@ -283,6 +282,27 @@ def test_the_learning_rate_follows_the_paper_by_default():
     cosine = TrainingConfig(lr_scheduler_type="cosine", learning_rate=1.0)
     rates = [cosine.learning_rate_at(step, 100, None) for step in (0, 50, 100)]
     assert rates == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_genuine_pictures_are_trained_on_and_told(collection: Path, tmp_path: Path):
+    pictures = tmp_path / "portraits"
+    pictures.mkdir()
+    rows = open_split(str(collection), "train")
+    genuine = [number for number, label in enumerate(rows["label"][:]) if label == 0][:4]
+    rows.select(genuine).select_columns(["image"]).to_parquet(pictures / "train.parquet")
+    output = tmp_path / "model"
+    options = ["--data", collection, "--genuine_data", pictures, "--genuine_data_rows", 3]
+    options += ["--facial_swap", "none", "--eye_height", 0.3, "--cache_dir", tmp_path / "points"]
+    assert train(*TINY, *options, "--output_dir", output, "--max_steps", 2) == 0
+    told = metadata(output)
+    assert told["train"]["genuine_data_rows"] == 3
+    assert told["train"]["genuine"] == len(np.flatnonzero(np.array(rows["label"][:]) == 0)) + 3
+    assert set(told["kinds"]) - {"genuine", "fake"} == {
+        k for k, n in told["kinds"].items() if not n
+    }
+    assert CaddmImageProcessor.from_pretrained(output).eye_height == 0.3
+    card = (output / "README.md").read_text()
+    assert "3 genuine pictures of portraits" in card
 
 
 # The Hub.

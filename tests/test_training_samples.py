@@ -289,3 +289,18 @@ def test_a_contact_sheet_shows_boxes(tmp_path: Path):
     assert sheet[40, 16].tolist() == list(WINDOW_COLOUR)
     assert (sheet[:64, 64:128] == 100).all()
     assert (sheet[64:, 64:128] > 100).any()
+
+
+def test_without_the_facial_swap_fakes_stay_as_they_are(table: FrameTable):
+    config = FacialSwapConfig(
+        image_size=SIZE, degradations=TrainingDegradations(strength=0), flip_probability=0.0
+    )
+    plain = SampleMaker(config, CaddmImageProcessor(size=SIZE), seed=5, swap_faces=False)
+    number = int(np.flatnonzero(table.has_source)[0])
+    kinds = {
+        plain.sample(table.row(number), Forgery.DATASET, np.random.default_rng(seed)).kind
+        for seed in range(12)
+    }
+    assert kinds == {"fake"}
+    genuine = table.row(int(np.flatnonzero(table.labels == 0)[0]))
+    assert plain.sample(genuine, Forgery.GENUINE, np.random.default_rng(0)).label == 0

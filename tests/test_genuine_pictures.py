@@ -1,0 +1,82 @@
+"""Genuine pictures joined to a collection, and a validation split divided by source video."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, Features, Image
+from made_collection import draw_face, png_picture, write_collection
+
+from caddm_hf.frame_dataset import FrameDataError, FrameTable, open_split
+from caddm_hf.genuine_pictures import join_genuine_pictures
+from data_scripts.split_by_source import in_first_part, main
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory) -> Path:
+    return write_collection(tmp_path_factory.mktemp("made"), 4, 12, frames=2)
+
+
+def write_pictures(folder: Path, count: int, label: int | None = None) -> Path:
+    rng = np.random.default_rng(3)
+    columns = {"image": [png_picture(draw_face(rng)[0]) for _ in range(count)]}
+    features = {"image": Image()}
+    if label is not None:
+        columns["label"] = [label] * count
+        features["label"] = ClassLabel(names=["fake", "real"])
+    folder.mkdir()
+    Dataset.from_dict(columns, features=Features(features)).to_parquet(folder / "train.parquet")
+    return folder
+
+
+def test_pictures_become_genuine_rows_of_their_own(collection: Path, tmp_path: Path):
+    rows = open_split(str(collection), "train")
+    pictures = write_pictures(tmp_path / "portraits", 5)
+    table = FrameTable(join_genuine_pictures(rows, str(pictures), limit=3))
+    assert len(table) == len(rows) + 3
+    assert (table.labels[-3:] == 0).all()
+    assert table.video_ids[-3:] == [f"portraits/{number:06d}" for number in range(3)]
+    assert table.source_ids[-3:] == table.video_ids[-3:]
+    assert table.labels[:-3].tolist() == FrameTable(rows).labels.tolist()
+    expected = draw_face(np.random.default_rng(3))[0]
+    assert np.array_equal(table.image_rgb(len(rows)), expected)
+    assert table.landmarks(len(rows)) is None  # to be searched for
+
+
+def test_labels_that_say_real_are_accepted_whatever_their_number(collection, tmp_path: Path):
+    rows = open_split(str(collection), "train")
+    joined = join_genuine_pictures(rows, str(write_pictures(tmp_path / "p", 2, label=1)))
+    assert len(joined) == len(rows) + 2
+
+
+def test_forged_pictures_are_refused(collection: Path, tmp_path: Path):
+    rows = open_split(str(collection), "train")
+    with pytest.raises(FrameDataError, match="some rows are labelled fake"):
+        join_genuine_pictures(rows, str(write_pictures(tmp_path / "p", 2, label=0)))
+
+
+def test_a_collection_is_divided_by_source_video(collection: Path, tmp_path: Path, capsys):
+    assert main([str(collection), "--out", str(tmp_path)]) == 0
+    first, second = (
+        FrameTable(open_split(str(tmp_path / f"{name}.parquet"), "train"))
+        for name in ("validation", "test")
+    )
+    whole = FrameTable(open_split(str(collection), "validation"))
+    assert len(first) + len(second) == len(whole)
+    assert sorted(first.video_ids + second.video_ids) == sorted(whole.video_ids)
+    assert set(first.source_ids).isdisjoint(second.source_ids)
+    assert first.labels.any()
+    assert second.labels.any()
+    assert f"{len(first)} rows" in capsys.readouterr().out
+
+
+def test_shares_are_of_source_videos():
+    chosen = [in_first_part(f"video-{number}", 0.3) for number in range(4000)]
+    assert 0.27 < np.mean(chosen) < 0.33
+
+
+def test_a_part_without_rows_is_refused(collection: Path, tmp_path: Path, capsys):
+    arguments = [str(collection), "--out", str(tmp_path / "parts"), "--share", "0.0001"]
+    assert main(arguments) == 2
+    assert "No row is left" in capsys.readouterr().err
+    assert not (tmp_path / "parts").exists()
