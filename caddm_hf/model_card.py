@@ -70,7 +70,8 @@ fake_probability = model.fake_probability(model(**inputs))
 
 Trained on {train_rows} rows of {train_data}: {train_genuine} genuine, {train_forged} forged{found}.
 {joined}Validated on {eval_rows} rows of {eval_data}: {n_genuine_videos} genuine and
-{n_fake_videos} fake videos. How well the two are separated, by person or by scene, is decided by that data's split.
+{n_fake_videos} fake videos. How well the two are separated, by person or by scene, is decided by
+that data's split.
 
 Forged training samples: {shares}. What the samples became: {kinds}.
 
@@ -87,8 +88,8 @@ The interval is a percentile bootstrap (95%) over {interval_groups}, {interval_s
 
 Protocol: every row of the validation split is one frame; faces aligned by five points without
 jitter, {image_size} px crops, scale {align_scale}{eyes}; the score of a video is the mean of its
-frames' probabilities ({frames_per_video:.1f} frames a video on average). Numbers of another protocol
-cannot be compared with these.
+frames' probabilities ({frames_per_video:.1f} frames a video on average). Numbers of another
+protocol cannot be compared with these.
 
 ## Intended use and limits
 
