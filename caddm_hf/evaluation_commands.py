@@ -31,6 +31,11 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="instead, measure whether the heatmap points at swaps made in known places",
     )
+    what.add_argument(
+        "--false-alarms",
+        action="store_true",
+        help="instead, count how many genuine pictures are called fake",
+    )
     evaluate.add_argument(
         "--ranking-only",
         action="store_true",
@@ -52,7 +57,16 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     evaluate.add_argument(
         "--all-genuine",
         action="store_true",
-        help="with --localisation: the collection has no labels, every picture is genuine",
+        help="with --localisation or --false-alarms: the collection has no labels, every picture "
+        "is genuine",
+    )
+    evaluate.add_argument(
+        "--skip-rows",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="with --localisation or --false-alarms: leave out the first N rows, those that "
+        "train_accelerate.py --genuine_data_rows N has trained on",
     )
     evaluate.set_defaults(run=_runner("evaluate"))
 

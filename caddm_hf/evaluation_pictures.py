@@ -177,6 +177,18 @@ def localisation_picture(report: dict) -> Picture:
     return picture
 
 
+def false_alarms_picture(report: dict) -> Picture:
+    """How the probabilities of genuine pictures lie about the thresholds."""
+    picture = Picture(figsize=(7, 4), layout="constrained")
+    axes = picture.subplots()
+    axes.hist(report["probabilities"], bins=np.linspace(0, 1, 41), color=COLOURS[0])
+    for name, colour in (("real_below", COLOURS[2]), ("fake_above", COLOURS[1])):
+        axes.axvline(report["thresholds"][name], color=colour, label=name.replace("_", " "))
+    axes.set(xlabel="probability of fake", ylabel="genuine pictures", xlim=(0, 1))
+    axes.legend()
+    return picture
+
+
 def _colour(number: int) -> str:
     return COLOURS[number % len(COLOURS)]
 

@@ -31,6 +31,7 @@ KINDS = {
     "robustness": "Robustness",
     "identity-probe": "Identity probe",
     "localisation": "Localisation",
+    "false-alarms": "Genuine pictures",
 }
 
 

@@ -37,6 +37,7 @@ from .evaluation_report import (
 )
 from .evaluation_sections import calibration_section, evaluation_section, robustness_section
 from .face_finding import FaceFinder
+from .false_alarms import measure_false_alarms
 from .feature_runs import measure_heatmaps, probe_features
 from .frame_dataset import FrameDataError
 from .frame_scoring import CLEAN_ONLY, FrameScorer, find_faces, make_accelerator, score_frames
@@ -155,8 +156,8 @@ class _Scoring:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    if options.localisation:
-        _localise(options)
+    if options.localisation or options.false_alarms:
+        _measure_pictures(options)
         return
     models = MeasuredModels(options.model or [None], options.revision)
     judge = not (options.ranking_only or options.robustness)
@@ -309,15 +310,22 @@ def _probe(options: argparse.Namespace) -> None:
     _finish(options, report, section, picture, models)
 
 
-def _localise(options: argparse.Namespace) -> None:
+def _measure_pictures(options: argparse.Namespace) -> None:
     _one_process()
+    what = "--localisation" if options.localisation else "--false-alarms"
     names, data = options.model or [None], options.data
     if len(names) > 1 or len(data) > 1:
-        raise FrameDataError("--localisation takes one model and one collection.")
+        raise FrameDataError(f"{what} takes one model and one collection.")
     if options.max_videos is not None or options.ranking_only:
-        raise FrameDataError("--localisation takes --faces, not --max-videos or --ranking-only.")
+        raise FrameDataError(f"{what} does not go with --max-videos or --ranking-only.")
     models = MeasuredModels(names, options.revision)
-    report, section, picture = measure_heatmaps(models.loaded[0], models.names[0], options)
+    loaded, name = models.loaded[0], models.names[0]
+    if options.localisation:
+        report, section, picture = measure_heatmaps(loaded, name, options)
+    else:
+        report, section, picture = measure_false_alarms(loaded, name, models.folders[0], options)
+        called_fake = report["verdicts"]["called_fake"]
+        print(f"{name} on {data[0]}: {shown(called_fake, percent=True)} called fake")
     _finish(options, report, section, picture, models)
 
 

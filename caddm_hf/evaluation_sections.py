@@ -316,5 +316,33 @@ def localisation_section(report: dict) -> str:
     return _joined(parts)
 
 
+def false_alarms_section(report: dict) -> str:
+    """Of the JSON that `evaluate --false-alarms` writes."""
+    data, verdicts, limits = report["collection"], report["verdicts"], report["thresholds"]
+    return _joined(
+        [
+            "## Genuine pictures",
+            "What was measured: how many genuine pictures are called fake.",
+            model_lines([report["model"]]),
+            f"- Data: **{data['name']}**, {data['pictures']} genuine pictures with a face "
+            f"({data['without_a_face']} without were left out, and the first "
+            f"{report['protocol']['skipped_rows']} rows); fingerprint `{data['fingerprint']}`.",
+            markdown_table(
+                ("real below / fake above", "called fake", "undecided", "called real"),
+                [
+                    (
+                        f"{limits['real_below']:.3f} / {limits['fake_above']:.3f}",
+                        *(
+                            shown(verdicts[name], percent=True)
+                            for name in ("called_fake", "undecided", "called_real")
+                        ),
+                    )
+                ],
+            ),
+            f"Intervals are Wilson's, {LEVEL:.0%}.",
+        ]
+    )
+
+
 def _joined(parts: list[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"

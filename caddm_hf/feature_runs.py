@@ -216,7 +216,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
     """
     needed = ("image",) if options.all_genuine else ("image", "label", "video_id")
     rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)
-    chosen = _one_a_video(rows, genuine_rows(rows, options.all_genuine))
+    chosen = first_rows_of_videos(rows, genuine_rows(rows, options.all_genuine), options.skip_rows)
     rng = np.random.default_rng(options.seed)
     chosen = sorted(rng.permutation(chosen)[: options.faces].tolist())
     device = make_accelerator(options.device).device
@@ -281,8 +281,20 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
     return report, localisation_section, localisation_picture(report)
 
 
-def _one_a_video(rows: OpenedRows, numbers: list[int]) -> list[int]:
-    """The first row of each video: more faces of one person tell little more."""
+def first_rows_of_videos(rows: OpenedRows, numbers: list[int], skipped: int) -> list[int]:
+    """The first row of each video: more faces of one person tell little more.
+
+    Args:
+        rows: opened.
+        numbers: of the rows to choose from.
+        skipped: this many rows at the beginning of the data are left out.
+
+    Raises:
+        FrameDataError: none is left.
+    """
+    numbers = [number for number in numbers if number >= skipped]
+    if not numbers:
+        raise FrameDataError(f"Data '{rows.name}' holds no more than {skipped} rows.")
     videos = rows.words("video_id")
     first: dict[str, int] = {}
     for number in numbers:

@@ -417,3 +417,22 @@ def test_localisation(tmp_path, collection, model):
         "Grad-CAM",
         "centre",
     }
+
+
+def test_false_alarms_are_counted_on_genuine_pictures(tmp_path, collection, model, capsys):
+    out = tmp_path / "out"
+    arguments = ["evaluate", "--false-alarms", "--model", model, "--data", collection]
+    assert run(*arguments, "--output", out) == 0
+    report = read(out, "false-alarms")
+    thresholds, probabilities = report["thresholds"], np.array(report["probabilities"])
+    assert len(probabilities) == report["collection"]["pictures"]
+    called_fake = report["verdicts"]["called_fake"]
+    assert called_fake["successes"] == (probabilities > thresholds["fake_above"]).sum()
+    assert called_fake["trials"] == len(probabilities)
+    assert (out / "false-alarms.md").read_text().startswith("## Genuine pictures")
+    assert "called fake" in capsys.readouterr().out
+    # Rows that were trained on are left out.
+    assert run(*arguments, "--output", out, "--skip-rows", 4) == 0
+    assert read(out, "false-alarms")["collection"]["pictures"] < len(probabilities)
+    assert run(*arguments, "--output", out, "--skip-rows", 10_000) == 2
+    assert "no more than 10000 rows" in capsys.readouterr().err
