@@ -319,7 +319,12 @@ class TrainingRun:
             weights=describe_weights(config),
         )
         files = write_model_folder(
-            self.output, model.config, best.weights(), self.data.processor, facts
+            self.output,
+            model.config,
+            best.weights(),
+            self.data.processor,
+            facts,
+            config.weights_precision == "half",
         )
         shutil.copy(best.folder / PREDICTIONS_FILE, self.output / PREDICTIONS_FILE)
         share = state.waiting_seconds / max(state.seconds, 1e-9)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi, get_token
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .atomic_files import PARTIAL_PREFIX, sync_folder
@@ -23,10 +24,13 @@ def write_model_folder(
     weights: dict[str, Tensor],
     processor: CaddmImageProcessor,
     facts: TrainingFacts,
+    half_precision: bool = False,
 ) -> list[str]:
     """Write weights, processor, the model's code, card and results into a folder.
 
-    Other files in it stay. Each file takes its place whole, `config.json` as the last.
+    Other files in it stay. Each file takes its place whole, `config.json` as the last. With
+    `half_precision` the weights are stored so; `config.json` still names float32, to which
+    `from_pretrained` turns them.
 
     Returns:
         the files written, relative to the folder.
@@ -38,6 +42,12 @@ def write_model_folder(
         model = CaddmForDeepfakeDetection(config)
     model.load_state_dict(weights, assign=True)
     model.save_pretrained(partial)
+    if half_precision:
+        weights = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in weights.items()
+        }
+        save_file(weights, partial / "model.safetensors", {"format": "pt"})
     processor.save_pretrained(partial)
     write_model_card(partial, facts)
     files = sorted(str(p.relative_to(partial)) for p in partial.rglob("*") if p.is_file())

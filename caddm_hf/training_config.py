@@ -5,7 +5,6 @@
 mistakes are answered at once.
 """
 
-import math
 import os
 import sys
 from dataclasses import dataclass, field, fields
@@ -13,15 +12,8 @@ from typing import Literal, NoReturn
 
 from transformers import HfArgumentParser
 
-from .hub_ids import HUB_ID
 from .learning_rates import PAPER_LEARNING_RATE, learning_rate
-
-TRACKERS = ("tensorboard", "trackio", "wandb")
-
-
-class TrainingError(ValueError):
-    """A run that cannot start or go on; the message is one sentence for whoever started it."""
-
+from .training_checks import TrainingError, check_options
 
 # Options that do not decide the result, so they may change when a run is resumed.
 FREE_OPTIONS = frozenset(
@@ -35,6 +27,7 @@ FREE_OPTIONS = frozenset(
         "resume_from_checkpoint",
         "logging_steps",
         "report_to",
+        "weights_precision",
         "push_to_hub",
         "hub_model_id",
         "hub_private_repo",
@@ -112,6 +105,11 @@ class TrainingConfig:
         "package of that name), 'timm' (downloaded), or a .safetensors or .pth file of the "
         "backbone. By default they are random.",
     )
+    initial_model: str | None = _option(
+        None,
+        "Start from the weights of this model folder or Hub id, to train it further. It must have "
+        "the same --backbone and --artifact_width.",
+    )
     detection_loss_weight: float = _option(
         0.1, "Weight of the box and anchor losses beside the label's."
     )
@@ -129,6 +127,11 @@ class TrainingConfig:
         "multi_scale",
         "'multi_scale' mixes the collection's fakes with their genuine frames; 'none' takes them "
         "as they are.",
+    )
+    partial_share: float = _option(
+        0.2,
+        "Share of the swaps and blends that change one window of the face instead of all of it; "
+        "0.2 is the paper's. More of them teach where a forgery is.",
     )
     class_balance: Literal["sampling", "none"] = _option(
         "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
@@ -191,6 +194,11 @@ class TrainingConfig:
         "or the folder of one checkpoint there.",
     )
     logging_steps: int = _option(10, "Steps between lines of training_log.jsonl.")
+    weights_precision: Literal["full", "half"] = _option(
+        "full",
+        "How weights are stored in the finished folder; half makes it half as large. Networks are "
+        "computed in full precision either way.",
+    )
     report_to: str = _option(
         "none", "Trackers, separated by commas: tensorboard, trackio, wandb; or none."
     )
@@ -219,98 +227,7 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise a TrainingError that names the first wrong or contradictory option."""
-        if not self.data:
-            raise TrainingError("--data is needed: a folder, a Parquet file or a Hub dataset id.")
-        if not self.output_dir and not self.contact_sheet:
-            raise TrainingError("--output_dir is needed: the folder that becomes the model.")
-        self._check_numbers()
-        if self.fake_share + self.self_blend_share + self.cross_blend_share <= 0:
-            raise TrainingError(
-                "Forged samples need a source: make --fake_share, --self_blend_share or "
-                "--cross_blend_share positive."
-            )
-        if self.genuine_data_rows and not self.genuine_data:
-            raise TrainingError("--genuine_data_rows has no effect without --genuine_data.")
-        if self.streaming:
-            self._check_streaming()
-        if self.push_to_hub and not HUB_ID.fullmatch(self.hub_model_id or ""):
-            raise TrainingError("--push_to_hub needs --hub_model_id of the form user/name.")
-        if self.hub_model_id and not self.push_to_hub:
-            raise TrainingError("--hub_model_id has no effect without --push_to_hub.")
-        if self.hub_dataset_id and not HUB_ID.fullmatch(self.hub_dataset_id):
-            raise TrainingError("--hub_dataset_id must have the form user/name.")
-        unknown = [name for name in self.trackers() if name not in TRACKERS]
-        if unknown:
-            raise TrainingError(
-                f"--report_to {unknown[0]!r} is not known: choose from {', '.join(TRACKERS)} or "
-                "none."
-            )
-        if self.contact_sheet and not self.contact_sheet.endswith((".png", ".jpg", ".jpeg")):
-            raise TrainingError("--contact_sheet must name a .png or .jpg file.")
-        if self.contact_sheet and (self.push_to_hub or self.streaming):
-            other = "--push_to_hub" if self.push_to_hub else "--streaming"
-            raise TrainingError(f"--contact_sheet cannot be combined with {other}.")
-
-    def _check_numbers(self) -> None:
-        limits = {
-            "max_train_samples": (2, None),
-            "genuine_data_rows": (1, None),
-            "max_eval_samples": (2, None),
-            "artifact_width": (1, 4096),
-            "image_size": (64, 1024),
-            "align_scale": (0.3, 2),
-            "eye_height": (0.05, 0.95),
-            "jitter_strength": (0, 2),
-            "detection_loss_weight": (0, None),
-            "fake_share": (0, None),
-            "self_blend_share": (0, None),
-            "cross_blend_share": (0, None),
-            "degradation_strength": (0, 2),
-            "num_epochs": (1, None),
-            "max_steps": (0, None),
-            "batch_size": (2, None),
-            "gradient_accumulation_steps": (1, None),
-            "warmup_steps": (0, None),
-            "weight_decay": (0, None),
-            "ema_decay": (0, 0.999999),
-            "seed": (0, 2**32 - 1),
-            "dataloader_num_workers": (0, 256),
-            "eval_batch_size": (1, None),
-            "eval_steps": (1, None),
-            "save_steps": (1, None),
-            "save_total_limit": (1, None),
-            "logging_steps": (1, None),
-            "contact_sheet_samples": (1, 400),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not math.isfinite(value) or value < low or (high is not None and value > high):
-                span = f"at least {low}" if high is None else f"between {low} and {high}"
-                raise TrainingError(f"--{name} must be {span}, got {value}.")
-        for name in ("learning_rate", "max_grad_value"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise TrainingError(f"--{name} must be a positive number, got {value}.")
-
-    def _check_streaming(self) -> None:
-        if self.max_steps is None:
-            raise TrainingError("--streaming needs --max_steps: a stream does not tell its length.")
-        if self.lr_scheduler_type == "paper":
-            raise TrainingError(
-                "--streaming needs --lr_scheduler_type cosine or constant: the paper's schedule "
-                "counts epochs."
-            )
-        if self.eval_steps is None:
-            raise TrainingError("--streaming needs --eval_steps: a stream does not tell its epoch.")
-        for name in ("max_train_samples", "genuine_data"):
-            if getattr(self, name) is not None:
-                raise TrainingError(f"--{name} cannot be combined with --streaming.")
-        if self.cross_blend_share:
-            raise TrainingError(
-                "--cross_blend_share cannot be combined with --streaming: the donor is looked up."
-            )
+        check_options(self)
 
     def trackers(self) -> list[str]:
         """The names in `report_to`, none for "none"."""

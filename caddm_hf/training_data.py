@@ -65,6 +65,7 @@ class TrainingData:
             image_size=config.image_size,
             align_scale=config.align_scale,
             eye_height=config.eye_height,
+            global_probability=1 - config.partial_share,
             jitter=AlignmentJitter().scaled(config.jitter_strength),
             degradations=TrainingDegradations(strength=config.degradation_strength),
         )

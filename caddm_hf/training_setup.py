@@ -12,6 +12,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 
 from .configuration_caddm import CaddmConfig
 from .imagenet_weights import load_imagenet_weights
+from .model_loading import ModelError, load_model
 from .modeling_caddm import CaddmForDeepfakeDetection
 from .training_config import TrainingConfig, TrainingError
 
@@ -82,7 +83,24 @@ def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
         raise TrainingError(f"The model cannot be made: {error}.") from error
     if config.imagenet_weights:
         load_imagenet_weights(model, config.imagenet_weights)
+    if config.initial_model:
+        _take_weights(model, config.initial_model)
     return model.to(memory_format=torch.channels_last)
+
+
+def _take_weights(model: CaddmForDeepfakeDetection, name: str) -> None:
+    """Start from the weights of a finished model."""
+    try:
+        other = load_model(name).model
+    except ModelError as error:
+        raise TrainingError(f"--initial_model: {error}") from error
+    try:
+        model.load_state_dict(other.state_dict())
+    except RuntimeError as error:
+        raise TrainingError(
+            f"--initial_model '{name}' has backbone {other.config.backbone} and artifact width "
+            f"{other.config.artifact_width}, which are not those of this run."
+        ) from error
 
 
 def trackable(options: dict) -> dict:
@@ -105,6 +123,8 @@ def describe_device(accelerator: Accelerator) -> str:
 
 def describe_weights(config: TrainingConfig) -> str:
     """Where the backbone's first weights came from."""
+    if config.initial_model:
+        return f"Training went on from the weights of {Path(config.initial_model).name}."
     if config.imagenet_weights is None:
         return "All weights started from random numbers."
     name = Path(config.imagenet_weights).name

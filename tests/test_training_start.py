@@ -1,0 +1,76 @@
+"""Where a training starts from, and how its model is stored."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from made_collection import write_collection
+from safetensors.torch import load_file
+from training_runs import TINY, one_thread_and_fresh_accelerate, train  # noqa: F401
+
+from caddm_hf import CaddmForDeepfakeDetection
+from caddm_hf.model_loading import load_model
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory) -> Path:
+    return write_collection(tmp_path_factory.mktemp("made"), 12, 6, frames=1)
+
+
+@pytest.fixture(scope="module")
+def first(collection: Path, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("first") / "model"
+    run = ["--data", collection, "--output_dir", output, "--max_steps", 3, "--seed", 5]
+    assert train(*TINY, *run) == 0
+    return output
+
+
+def test_training_goes_on_from_a_finished_model(collection: Path, first: Path, tmp_path: Path):
+    output = tmp_path / "second"
+    run = ["--data", collection, "--output_dir", output, "--initial_model", first]
+    assert train(*TINY, *run, "--max_steps", 0) == 0
+    before, after = (load_model(folder).model.state_dict() for folder in (first, output))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert "went on from the weights of model" in (output / "README.md").read_text()
+
+
+def test_a_model_of_another_shape_is_no_start(
+    collection: Path, first: Path, tmp_path: Path, capsys
+):
+    run = ["--data", collection, "--output_dir", tmp_path / "x", "--initial_model", first]
+    assert train(*TINY, *run, "--artifact_width", 16, "--max_steps", 1) == 2
+    assert "artifact width 32, which are not those of this run" in capsys.readouterr().err
+    assert train(*TINY, *run[:-1], tmp_path / "nowhere", "--max_steps", 1) == 2
+    assert "--initial_model: " in capsys.readouterr().err
+
+
+def test_half_precision_halves_the_file_and_hardly_the_answer(
+    collection: Path, first: Path, tmp_path: Path
+):
+    output = tmp_path / "half"
+    run = ["--data", collection, "--output_dir", output, "--initial_model", first]
+    assert train(*TINY, *run, "--max_steps", 0, "--weights_precision", "half") == 0
+    stored = load_file(output / "model.safetensors")
+    assert {t.dtype for t in stored.values() if t.is_floating_point()} == {torch.float16}
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (first, output)]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert json.loads((output / "config.json").read_text())["dtype"] == "float32"
+
+    full, half = (CaddmForDeepfakeDetection.from_pretrained(f).eval() for f in (first, output))
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    crops = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        answers = [model.fake_probability(model(crops)) for model in (full, half)]
+    assert (answers[0] - answers[1]).abs().max() < 0.002
+    assert not torch.equal(answers[0], answers[1])
+
+
+def test_the_share_of_partial_forgeries_is_followed(collection: Path, tmp_path: Path):
+    output = tmp_path / "partial"
+    run = ["--data", collection, "--output_dir", output, "--max_steps", 3]
+    shares = ["--fake_share", 0, "--self_blend_share", 1, "--partial_share", 1]
+    assert train(*TINY, *run, *shares) == 0
+    kinds = json.loads((output / "training_metadata.json").read_text())["kinds"]
+    assert kinds["self-blended-partial"] > 0
+    assert kinds["self-blended"] == 0
