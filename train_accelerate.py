@@ -83,6 +83,7 @@ class TrainingRun:
         resumed = self._checkpoint_to_resume()
         self.state = resumed.state if resumed else TrainingState()
         self.total_steps = self._total_steps()
+        self.last_step = min(self.total_steps, config.stop_after_steps or self.total_steps)
         model = make_model(config)
         if config.push_to_hub and accelerator.is_main_process:
             open_repository(config.hub_model_id, config.hub_private_repo)
@@ -134,7 +135,7 @@ class TrainingRun:
     def _draws_left(self) -> range:
         """The numbers of the samples still to be made, counted over the whole run."""
         batch_size = self.config.batch_size
-        return range(self.state.step * batch_size, self.total_steps * batch_size)
+        return range(self.state.step * batch_size, self.last_step * batch_size)
 
     def train(self) -> None:
         """The steps that are left, with evaluations and checkpoints on the way."""
@@ -159,7 +160,7 @@ class TrainingRun:
         )
         self.model.train()
         with progress:
-            while state.step < self.total_steps:
+            while state.step < self.last_step:
                 start = time.perf_counter()
                 losses, waited = self.step(batches)
                 if state.step > first_step + 1:  # the first waits for the loader to start
@@ -288,7 +289,7 @@ class TrainingRun:
                 "source videos that are trained on"
             )
         say(
-            f"steps {self.state.step} to {self.total_steps}, {self.config.batch_size} samples "
+            f"steps {self.state.step} to {self.last_step}, {self.config.batch_size} samples "
             f"each: {self.accelerator.num_processes} process(es) x "
             f"{self.config.gradient_accumulation_steps} x {self.micro_batch}"
         )

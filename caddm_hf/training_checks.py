@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+import av
+
 from .hub_ids import HUB_ID
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def check_options(config: "TrainingConfig") -> None:
             "Forged samples need a source: make --fake_share, --self_blend_share or "
             "--cross_blend_share positive."
         )
+    if config.h264_share > 0 and "libx264" not in av.codecs_available:
+        raise TrainingError("--h264_share must be 0: this build of PyAV has no H.264 encoder.")
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
     if config.genuine_data_rows and not config.genuine_data:
@@ -67,6 +71,8 @@ def _check_numbers(config: "TrainingConfig") -> None:
         "self_blend_share": (0, None),
         "cross_blend_share": (0, None),
         "degradation_strength": (0, 2),
+        "h264_share": (0, 1),
+        "stop_after_steps": (1, None),
         "num_epochs": (1, None),
         "max_steps": (0, None),
         "batch_size": (2, None),

@@ -27,6 +27,7 @@ FREE_OPTIONS = frozenset(
         "resume_from_checkpoint",
         "logging_steps",
         "report_to",
+        "stop_after_steps",
         "weights_precision",
         "push_to_hub",
         "hub_model_id",
@@ -143,9 +144,19 @@ class TrainingConfig:
         1.0, "Strength of the degradations, which fall on both classes alike: 0 is none, 2 most."
     )
 
+    h264_share: float = _option(
+        0.0,
+        "Share of the crops, of both classes, that pass through H.264 at a random strength, as in "
+        "heavily compressed videos; the paper has none.",
+    )
     num_epochs: int = _option(200, "Passes over the data.")
     max_steps: int | None = _option(
         None, "Number of optimiser steps, instead of --num_epochs; 0 only evaluates."
+    )
+    stop_after_steps: int | None = _option(
+        None,
+        "End after so many steps of the schedule and make the model folder of what is there; the "
+        "run can go on later.",
     )
     batch_size: int = _option(
         128,

@@ -67,7 +67,9 @@ class TrainingData:
             eye_height=config.eye_height,
             global_probability=1 - config.partial_share,
             jitter=AlignmentJitter().scaled(config.jitter_strength),
-            degradations=TrainingDegradations(strength=config.degradation_strength),
+            degradations=TrainingDegradations(
+                strength=config.degradation_strength, h264_probability=config.h264_share
+            ),
         )
         self.maker = SampleMaker(
             swap_config, self.processor, config.seed, config.facial_swap == "multi_scale"

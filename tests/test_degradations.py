@@ -12,9 +12,11 @@ from caddm_hf.degradations import (
     DISTORTION_LEVELS,
     DISTORTIONS,
     TrainingDegradations,
+    compress_h264,
     degrade,
     distort,
 )
+from caddm_hf.training_config import TrainingConfig, TrainingError
 
 PROBABILITIES = [name for name in vars(TrainingDegradations()) if name.endswith("_probability")]
 NOTHING = TrainingDegradations(**dict.fromkeys(PROBABILITIES, 0.0))
@@ -291,3 +293,37 @@ def test_unknown_levels_are_refused(face, level):
 def test_unknown_distortions_are_refused(face):
     with pytest.raises(ValueError, match="fog"):
         distort(face, "fog", 1, np.random.default_rng(0))
+
+
+def test_h264_loses_more_at_a_higher_quantiser():
+    image = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (97, 64, 3), np.uint8), (0, 0), 2.0
+    )
+    errors = []
+    for quantiser in (10, 24, 40):
+        found = compress_h264(image, quantiser)
+        assert found.shape == image.shape
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, compress_h264(image, quantiser))
+        errors.append(np.abs(found[:96].astype(int) - image[:96]).mean())
+    assert errors[0] < errors[1] < errors[2]
+    assert errors[0] < 5
+
+
+def test_h264_is_refused_without_an_encoder(monkeypatch):
+    monkeypatch.setattr("av.codecs_available", {"h264"})
+    assert TrainingDegradations().h264_probability == 0
+    with pytest.raises(ValueError, match=r"no H\.264 encoder"):
+        TrainingDegradations(h264_probability=0.5)
+    with pytest.raises(TrainingError, match=r"no H\.264 encoder"):
+        TrainingConfig(data="x", output_dir="y", h264_share=0.5).check()
+
+
+def test_h264_falls_on_its_share_of_crops():
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    config = replace(NOTHING, h264_probability=0.5)
+    changed = [
+        not np.array_equal(degrade(image, np.random.default_rng(seed), config), image)
+        for seed in range(200)
+    ]
+    assert 70 < sum(changed) < 130

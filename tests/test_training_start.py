@@ -74,3 +74,16 @@ def test_the_share_of_partial_forgeries_is_followed(collection: Path, tmp_path: 
     kinds = json.loads((output / "training_metadata.json").read_text())["kinds"]
     assert kinds["self-blended-partial"] > 0
     assert kinds["self-blended"] == 0
+
+
+def test_a_stopped_run_has_a_model_and_goes_on_as_if_nothing_was(collection: Path, tmp_path: Path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run = ["--data", collection, "--max_steps", 3, "--seed", 5]
+    assert train(*TINY, *run, "--output_dir", whole) == 0
+    assert train(*TINY, *run, "--output_dir", stopped, "--stop_after_steps", 2) == 0
+    assert (stopped / "model.safetensors").exists()
+    assert json.loads((stopped / "training_metadata.json").read_text())["steps"] == 2
+    assert train(*TINY, *run, "--output_dir", stopped, "--resume_from_checkpoint", "latest") == 0
+    last = Path("checkpoints", "step-000003", "average.safetensors")
+    expected, found = (load_file(folder / last) for folder in (whole, stopped))
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
