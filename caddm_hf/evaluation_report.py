@@ -7,7 +7,6 @@ and how sure it is. `docs/evaluation.md` explains the numbers.
 import importlib.metadata
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from .atomic_files import write_atomically
 from .evaluation import Figure
 from .evaluation_data import EvaluationData
 from .frame_scoring import weights_digest
-from .model_card import versions
+from .model_card import CALIBRATED, NOT_CALIBRATED, versions
 from .model_loading import LoadedModel
 
 SCHEMA_VERSION = 1
@@ -127,7 +126,8 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
     target = model_folder / CARD_FOLDER
     target.mkdir(exist_ok=True)
     for path in paths[:2]:
-        shutil.copyfile(path, target / path.name)
+        with write_atomically(target / path.name) as file:
+            file.write(path.read_bytes())
     card = model_folder / "README.md"
     text = card.read_text() if card.is_file() else f"# {model_folder.resolve().name}\n"
     begin, end = f"<!-- {kind}: begin -->", f"<!-- {kind}: end -->"
@@ -137,6 +137,8 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
     text, replaced = old.subn(lambda _: block, text)
     if not replaced:
         text = f"{text.rstrip()}\n\n{block}\n"
+    if kind == "calibration" and json.loads(paths[0].read_bytes())["stored"]:
+        text = text.replace(NOT_CALIBRATED, CALIBRATED)
     with write_atomically(card) as file:
         file.write(text.encode())
     return card

@@ -97,7 +97,7 @@ For research, and as one piece of evidence in checking media. A score is not a p
 
 - Detectors of this kind lose much of their accuracy on forgeries of a kind they were not trained
   on, on other cameras and on heavily compressed video. The numbers above say nothing about those.
-- The probability is not calibrated and 0.5 is no recommended threshold.
+{not_calibrated}
 - It looks at single aligned faces. Other forgeries (voice, lip-sync that leaves no visible trace,
   fully generated scenes) are outside its reach.
 - How it does on different groups of people was not measured.
@@ -118,6 +118,13 @@ For research, and as one piece of evidence in checking media. A score is not a p
 
 All options are in `{metadata_file}`.
 """
+
+
+NOT_CALIBRATED = "- The probability is not calibrated and 0.5 is no recommended threshold."
+CALIBRATED = (
+    "- The probability is calibrated on the data named under Calibration; elsewhere it is mostly\n"
+    "  too sure of itself."
+)
 
 
 @dataclass(frozen=True)
@@ -255,6 +262,7 @@ def _card_text(facts: TrainingFacts) -> str:
         train_forged=facts.train["forged"],
         found=f"; in {typical} no face was found, so typical points stood in" if typical else "",
         joined=_joined(facts.train),
+        not_calibrated=NOT_CALIBRATED,
         eval_rows=facts.evaluation["rows"],
         eval_data=facts.evaluation["data"],
         n_genuine_videos=metrics["n_genuine_videos"],

@@ -19,6 +19,7 @@ from made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_m
 from caddm_hf import frame_scoring
 from caddm_hf.frame_dataset import FRAME_FEATURES
 from caddm_hf.frame_scoring import FrameScorer
+from caddm_hf.model_card import CALIBRATED, NOT_CALIBRATED
 from caddm_hf.model_loading import load_model
 from caddm_hf.video_detection import DetectionConfig, VideoDetector
 
@@ -293,6 +294,7 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
     assert run("calibrate", "--model", folder, *common, "--output", out, "--dry-run") == 0
     assert folder.joinpath("config.json").read_text() == before
     copy = tmp_path / "calibrated"
+    (folder / "README.md").write_text(f"# Model\n\n{NOT_CALIBRATED}\n")
     assert (
         run(
             "calibrate",
@@ -321,6 +323,8 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
         config["calibration"]["collection"]["fingerprint"] == (report["collection"]["fingerprint"])
     )
     assert "## Calibration" in (copy / "README.md").read_text()
+    assert CALIBRATED in (copy / "README.md").read_text()
+    assert NOT_CALIBRATED not in (copy / "README.md").read_text()
     assert (
         run(
             "calibrate", "--model", folder, *common, "--output", tmp_path / "cal", "--save-to", copy
