@@ -1,15 +1,21 @@
 """What the detector found in a video: one object for the page, the command line and programs.
 
-`VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints; pictures (face
-crops, heatmaps) stay in the object.
+`VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints, without
+pictures (face crops, heatmaps); a report file has some of them too (`report_files`). Both are
+described in docs/report.md. Numbers are not rounded: what is read back is what was written.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .heatmaps import ArtifactBox
 from .verdicts import Judgement, Thresholds, calibrated
+
+REPORT_SCHEMA = "caddm-hf/report"
+# 1: before reports named their schema; no provenance, no alignment, rounded numbers.
+REPORT_SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -24,10 +30,12 @@ class FaceScore:
         fake_probability: calibrated, in [0, 1].
         uncalibrated_probability: the same at temperature 1; people and videos are judged by its
             mean, calibrated.
-        crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it.
-        heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop.
+        crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it; None in a report read
+            from a file that does not hold this face's pictures.
+        heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop; None
+            where `crop_rgb` is.
         artifact_boxes: places the detector marks on the crop.
-        alignment: (2, 3) matrix from frame to crop pixels.
+        alignment: (2, 3) matrix from frame to crop pixels; None in a report of schema version 1.
     """
 
     frame_index: int
@@ -36,10 +44,15 @@ class FaceScore:
     face_confidence: float
     fake_probability: float
     uncalibrated_probability: float
-    crop_rgb: np.ndarray = field(repr=False, compare=False)
-    heatmap: np.ndarray = field(repr=False, compare=False)
+    crop_rgb: np.ndarray | None = field(repr=False, compare=False)
+    heatmap: np.ndarray | None = field(repr=False, compare=False)
     artifact_boxes: list[ArtifactBox] = field(repr=False, compare=False)
-    alignment: np.ndarray = field(repr=False, compare=False)
+    alignment: np.ndarray | None = field(repr=False, compare=False)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether crop and heatmap are there."""
+        return self.crop_rgb is not None and self.heatmap is not None
 
     @property
     def size_px(self) -> float:
@@ -51,18 +64,16 @@ class FaceScore:
         """The JSON of one frame of one person."""
         return {
             "frame_index": self.frame_index,
-            "time_s": round(self.time_s, 3),
-            "box_xyxy": [round(value, 1) for value in self.box_xyxy],
-            "face_confidence": round(self.face_confidence, 4),
-            "fake_probability": round(self.fake_probability, 6),
-            "uncalibrated_probability": round(self.uncalibrated_probability, 6),
+            "time_s": self.time_s,
+            "box_xyxy": list(self.box_xyxy),
+            "face_confidence": self.face_confidence,
+            "fake_probability": self.fake_probability,
+            "uncalibrated_probability": self.uncalibrated_probability,
             "artifact_boxes": [
-                {
-                    "box_xyxy": [round(value, 4) for value in box.box_xyxy],
-                    "confidence": round(box.confidence, 4),
-                }
+                {"box_xyxy": list(box.box_xyxy), "confidence": box.confidence}
                 for box in self.artifact_boxes
             ],
+            "alignment": None if self.alignment is None else self.alignment.tolist(),
         }
 
 
@@ -79,12 +90,51 @@ class PersonReport:
         """The face with the highest probability of "fake"."""
         return max(self.faces, key=lambda face: face.fake_probability)
 
+    def suspicious_frames(self, thresholds: Thresholds) -> int:
+        """How many of the frames, each taken by itself, lie above the "fake" threshold."""
+        return sum(face.fake_probability > thresholds.fake_above for face in self.faces)
+
     def to_dict(self) -> dict:
         """The JSON of one person."""
         return {
             "id": self.id,
             **_judgement_dict(self.judgement),
             "frames": [face.to_dict() for face in self.faces],
+        }
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was looked at, with what and when: what others need to check a report.
+
+    Attributes:
+        file_sha256: of the file that was judged, hexadecimal.
+        file_bytes: its size.
+        model_trained: False for random weights, whose scores mean nothing.
+        model_sha256: of the weights file of a model that is a folder; `None` for one from the
+            Hub, which its revision names.
+        settings: of the detector, by name; plain values, or mappings of them.
+        versions: of Python and the packages that decide a score.
+        checked_at: when, ISO 8601 in UTC.
+    """
+
+    file_sha256: str
+    file_bytes: int
+    model_trained: bool
+    model_sha256: str | None
+    settings: Mapping[str, object]
+    versions: Mapping[str, str]
+    checked_at: str
+
+    def to_dict(self) -> dict:
+        """Its JSON."""
+        return {
+            "file": {"sha256": self.file_sha256, "bytes": self.file_bytes},
+            "model_trained": self.model_trained,
+            "model_sha256": self.model_sha256,
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+            "checked_at": self.checked_at,
         }
 
 
@@ -103,6 +153,7 @@ class VideoReport:
         thresholds: those the verdicts were made with.
         calibration_temperature: the checkpoint's; 1 means not calibrated.
         warnings: plain sentences on what limits the result.
+        provenance: which file, model and settings exactly, where that was recorded.
     """
 
     video: str
@@ -115,6 +166,7 @@ class VideoReport:
     thresholds: Thresholds
     calibration_temperature: float
     warnings: list[str] = field(default_factory=list)
+    provenance: Provenance | None = None
 
     @property
     def main_person(self) -> PersonReport | None:
@@ -141,9 +193,11 @@ class VideoReport:
     def to_dict(self) -> dict:
         """The JSON of the report."""
         return {
+            "schema": REPORT_SCHEMA,
+            "schema_version": REPORT_SCHEMA_VERSION,
             "video": self.video,
             **_judgement_dict(self.judgement),
-            "duration_s": round(self.duration_s, 3),
+            "duration_s": self.duration_s,
             "frames_sampled": self.frames_sampled,
             "model": self.model,
             "model_revision": self.model_revision,
@@ -153,17 +207,17 @@ class VideoReport:
             },
             "calibration_temperature": self.calibration_temperature,
             "warnings": self.warnings,
+            "provenance": self.provenance.to_dict() if self.provenance else None,
             "people": [person.to_dict() for person in self.people],
         }
 
 
 def _judgement_dict(judgement: Judgement) -> dict:
-    probability = judgement.fake_probability
     return {
         "verdict": judgement.verdict.value,
         "reason": judgement.explanation,
         "reason_code": judgement.reason.value if judgement.reason else None,
-        "fake_probability": None if probability is None else round(probability, 6),
+        "fake_probability": judgement.fake_probability,
     }
 
 

@@ -32,19 +32,20 @@ PAPER = "var(--plot-paper, #ffffff)"
 TICK_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
-def overlay_heatmap(crop_rgb: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
+def overlay_heatmap(crop_rgb: np.ndarray, heatmap: np.ndarray, strength: float = 1.0) -> np.ndarray:
     """Lay a heatmap over the crop it belongs to.
 
     Args:
         crop_rgb: (H, W, 3) uint8.
         heatmap: (H, W) floating point; values outside [0, 1] are cut to it.
+        strength: in [0, 1]; 0 leaves the crop as it is, 1 is the fixed scale of the legend.
 
     Returns:
         (H, W, 3) uint8.
     """
     values = np.clip(heatmap.astype(np.float32), 0, 1)
     colours_bgr = cv2.applyColorMap((values * 255).round().astype(np.uint8), COLOUR_MAP)
-    cover = MOST_COVER * values[..., None]
+    cover = strength * MOST_COVER * values[..., None]
     mixed = cover * colours_bgr[..., ::-1] + (1 - cover) * crop_rgb
     return mixed.round().astype(np.uint8)
 

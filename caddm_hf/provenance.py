@@ -1,0 +1,98 @@
+"""Which file, model and settings a report rests on, so that others can check it."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from .media_files import open_media_file
+from .report import Provenance, VideoReport
+from .video_detection import VideoDetector
+
+# The packages a score depends on: decoding, face search, network.
+PACKAGES = (
+    "av",
+    "facenet-pytorch",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "timm",
+    "torch",
+    "transformers",
+)
+WEIGHTS_FILE = "model.safetensors"
+
+
+def record_provenance(
+    report: VideoReport,
+    detector: VideoDetector,
+    path: str | os.PathLike,
+    frames: int | None = None,
+) -> VideoReport:
+    """A copy of a report that says what it rests on.
+
+    Args:
+        report: what `detector` said about the file.
+        detector: the one that was asked.
+        path: the local file that was judged.
+        frames: sampled frames, if not the configured number.
+
+    Raises:
+        MediaError: the file cannot be read any more.
+    """
+    path = Path(path)
+    config = detector.config if frames is None else replace(detector.config, frames=frames)
+    with open_media_file(path, config.limits.max_file_bytes) as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = os.fstat(file.fileno()).st_size
+    provenance = Provenance(
+        file_sha256=digest,
+        file_bytes=size,
+        model_trained=bool(detector.model.config.trained),
+        model_sha256=None if detector.revision else _weights_sha256(Path(detector.name)),
+        settings=_plain(asdict(config)),
+        versions=_versions(),
+        checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return replace(report, provenance=provenance)
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold; anything else as text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _weights_sha256(folder: Path) -> str | None:
+    """Of a model folder's weights file; `None` where there is no such file."""
+    try:
+        facts = (folder / WEIGHTS_FILE).stat()
+        return _file_sha256(folder / WEIGHTS_FILE, facts.st_size, facts.st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=8)
+def _file_sha256(path: Path, size: int, changed_ns: int) -> str:
+    """Hashed once for as long as size and date of the file stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

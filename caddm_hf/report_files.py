@@ -1,0 +1,271 @@
+"""Reports as files: written with the pictures that matter, read with distrust.
+
+A report file shows the same result again without the video: all numbers, and the pictures of the
+faces that are shown first, without loss. docs/report.md describes it.
+"""
+
+import base64
+import io
+import json
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from .heatmaps import ArtifactBox
+from .media_files import MediaError, open_media_file, shown_name
+from .report import (
+    REPORT_SCHEMA,
+    REPORT_SCHEMA_VERSION,
+    FaceScore,
+    PersonReport,
+    Provenance,
+    VideoReport,
+)
+from .report_figures import most_suspicious_faces
+from .report_schema import FramePart, PersonPart, PicturesPart, ReportHead, ReportPart
+from .report_words import LIMITS
+from .verdicts import Judgement, Thresholds
+
+MAX_REPORT_BYTES = 24 * 2**20
+# JSON is parsed whole before it is checked, and what is many times larger in memory than in the
+# file are numbers and lists. A full report has no more of them than this.
+MAX_VALUES = 1_500_000
+PEOPLE_WITH_PICTURES = 24
+FACES_WITH_PICTURES = 12
+MAX_PICTURES = 64
+MAX_PICTURE_SIDE = 512
+MAX_PICTURE_BYTES = 12 * 2**20  # in Base64, of all pictures of a report
+REPORT_NAME = "report.json"  # in an evidence file
+ZIP_START = b"PK\x03\x04"
+HALF_PRECISION_ONE = np.float16(1).view(np.uint16)
+
+
+class ReportError(ValueError):
+    """A report that cannot be read or written; the message is one sentence for a person."""
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def report_bytes(report: VideoReport) -> bytes:
+    """A report file: UTF-8 JSON of `VideoReport.to_dict()`, pictures and limits.
+
+    Pictures are those of each person's most suspicious face, for the first
+    `PEOPLE_WITH_PICTURES`, and of the `FACES_WITH_PICTURES` most suspicious faces.
+
+    Raises:
+        ReportError: the report is too large for a file, or damaged.
+    """
+    whole = report.to_dict()
+    frames = {
+        (person.id, face.frame_index): frame
+        for person, part in zip(report.people, whole["people"], strict=True)
+        for face, frame in zip(person.faces, part["frames"], strict=True)
+    }
+    left = MAX_PICTURE_BYTES
+    for person_id, face in _faces_with_pictures(report):
+        pictures = _pictures(face)
+        left -= sum(len(picture) for picture in pictures.values())
+        if left < 0:
+            break
+        frames[person_id, face.frame_index]["pictures"] = pictures
+    people = whole.pop("people")  # last: what a person looks for stands before the long part
+    whole |= {"limits": list(LIMITS), "people": people}
+    try:
+        text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ReportError(f"This result cannot be written as a report: {error}.") from error
+    # Names of files can hold half characters, which UTF-8 cannot.
+    data = text.encode("utf-8", "replace")
+    if len(data) > MAX_REPORT_BYTES or data.count(b",") > MAX_VALUES:
+        raise ReportError(
+            "This result has too many faces for a report file: check the video with fewer frames."
+        )
+    _checked(data)  # so that whatever is written can be read
+    return data
+
+
+def _faces_with_pictures(report: VideoReport) -> list[tuple[int, FaceScore]]:
+    """Each once, those first that are shown first."""
+    wanted = [(person.id, person.most_suspicious) for person in report.people]
+    wanted = wanted[:PEOPLE_WITH_PICTURES]
+    wanted += [
+        (found.person_id, found.face)
+        for found in most_suspicious_faces(report, FACES_WITH_PICTURES)
+    ]
+    once = {(person_id, face.frame_index): face for person_id, face in wanted}
+    return [
+        (person_id, face)
+        for (person_id, _), face in once.items()
+        if face.has_pictures and max(face.crop_rgb.shape) <= MAX_PICTURE_SIDE
+    ]
+
+
+def _pictures(face: FaceScore) -> dict[str, str]:
+    bits = np.clip(face.heatmap, 0, 1).astype(np.float16).view(np.uint16)
+    return {"crop_png": _png(face.crop_rgb), "heatmap_png": _png(bits)}
+
+
+def _png(pixels: np.ndarray) -> str:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return base64.b64encode(data.getvalue()).decode("ascii")
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_report(path: str | os.PathLike) -> VideoReport:
+    """Read a report file, or the report in an evidence file.
+
+    Nothing in it is proof of anything: it says what somebody wrote. What it says is within
+    bounds and does not contradict itself.
+
+    Args:
+        path: JSON, or a zip with `report.json`; of schema version 1 or 2.
+
+    Raises:
+        ReportError: it cannot be used; one sentence says why.
+    """
+    path = Path(path)
+    try:
+        with open_media_file(path, MAX_REPORT_BYTES) as file:
+            data = file.read()
+    except MediaError as error:
+        raise ReportError(str(error)) from None
+    except OSError as error:
+        raise ReportError(f"{shown_name(path)} cannot be read: {error.strerror}.") from None
+    if data.startswith(ZIP_START):
+        data = _unpacked(data, shown_name(path))
+    if data.count(b",") > MAX_VALUES:
+        raise ReportError(f"{shown_name(path)} holds more values than any report has.")
+    return _report(_checked(data, shown_name(path)))
+
+
+def _unpacked(data: bytes, name: str) -> bytes:
+    """The report in an evidence file, never more of it than a report may have."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(REPORT_NAME) as file:
+            report = file.read(MAX_REPORT_BYTES + 1)
+    except KeyError:
+        raise ReportError(f"{name} is no evidence file: it holds no {REPORT_NAME}.") from None
+    except Exception as error:  # zipfile raises whatever a damaged archive provokes
+        raise ReportError(f"{name} is damaged: it cannot be unpacked.") from error
+    if len(report) > MAX_REPORT_BYTES:
+        raise ReportError(f"The report in {name} is larger than any report is.")
+    return report
+
+
+def _checked(data: bytes, name: str = "This result") -> ReportPart:
+    try:
+        head = ReportHead.model_validate_json(data)
+    except ValidationError as error:
+        if error.errors()[0]["type"] == "json_invalid":
+            raise ReportError(f"{name} is not a JSON file, or a damaged one.") from None
+        raise ReportError(f"{name} is not a report of this program.") from None
+    if head.error is not None:
+        raise ReportError(f"{name} is no report: the file it is about could not be read.")
+    # Reports of version 1 do not name their schema.
+    if head.schema_name != REPORT_SCHEMA and not (head.schema_name is None and b'"people"' in data):
+        raise ReportError(f"{name} is not a report of this program.")
+    if head.schema_version > REPORT_SCHEMA_VERSION:
+        raise ReportError(
+            f"{name} is a report of version {head.schema_version}, and this program reads versions "
+            f"up to {REPORT_SCHEMA_VERSION}: open it with a newer one."
+        )
+    try:
+        return ReportPart.model_validate_json(data)
+    except ValidationError as error:
+        raise ReportError(f"{name} is a damaged report: {_first_fault(error)}.") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(step) for step in fault["loc"])[:100]
+    said = fault["msg"].removeprefix("Value error, ").rstrip(".")[:150]
+    return f"{place}: {said}" if place else said
+
+
+def _report(part: ReportPart) -> VideoReport:
+    pictures = sum(frame.pictures is not None for p in part.people for frame in p.frames)
+    if pictures > MAX_PICTURES:
+        raise ReportError(
+            f"The report holds {pictures} pictures of faces, more than the {MAX_PICTURES} allowed."
+        )
+    report = VideoReport(
+        video=part.video,
+        judgement=_judgement(part),
+        people=[
+            PersonReport(person.id, _judgement(person), [_face(frame) for frame in person.frames])
+            for person in part.people
+        ],
+        duration_s=part.duration_s,
+        frames_sampled=part.frames_sampled,
+        model=part.model,
+        model_revision=part.model_revision,
+        thresholds=Thresholds(part.thresholds.real_below, part.thresholds.fake_above),
+        calibration_temperature=part.calibration_temperature,
+        warnings=list(part.warnings),
+    )
+    rests_on = part.provenance
+    if rests_on is None:
+        return report
+    return replace(
+        report,
+        provenance=Provenance(
+            file_sha256=rests_on.file.sha256,
+            file_bytes=rests_on.file.bytes,
+            model_trained=rests_on.model_trained,
+            model_sha256=rests_on.model_sha256,
+            settings=rests_on.settings,
+            versions=rests_on.versions,
+            checked_at=rests_on.checked_at,
+        ),
+    )
+
+
+def _judgement(part: ReportPart | PersonPart) -> Judgement:
+    return Judgement(part.verdict, part.reason_code, part.reason, part.fake_probability)
+
+
+def _face(frame: FramePart) -> FaceScore:
+    crop_rgb, heatmap = (None, None) if frame.pictures is None else _decoded(frame.pictures)
+    return FaceScore(
+        frame_index=frame.frame_index,
+        time_s=frame.time_s,
+        box_xyxy=frame.box_xyxy,
+        face_confidence=frame.face_confidence,
+        fake_probability=frame.fake_probability,
+        uncalibrated_probability=frame.uncalibrated_probability,
+        crop_rgb=crop_rgb,
+        heatmap=heatmap,
+        artifact_boxes=[ArtifactBox(box.box_xyxy, box.confidence) for box in frame.artifact_boxes],
+        alignment=None if frame.alignment is None else np.array(frame.alignment, np.float64),
+    )
+
+
+def _decoded(pictures: PicturesPart) -> tuple[np.ndarray, np.ndarray]:
+    """Crop (S, S, 3) uint8 and heatmap (S, S) float16 in [0, 1]."""
+    crop_rgb = _pixels(pictures.crop_png, "RGB")
+    bits = _pixels(pictures.heatmap_png, "I;16").astype(np.uint16)
+    height, width = bits.shape
+    if height != width or crop_rgb.shape[:2] != bits.shape or bits.max() > HALF_PRECISION_ONE:
+        raise ReportError("A picture in the report is not that of a face and its heatmap.")
+    return crop_rgb, bits.view(np.float16)
+
+
+def _pixels(encoded: str, mode: str) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as picture:
+            fits = picture.mode == mode and max(picture.size) <= MAX_PICTURE_SIDE
+            pixels = np.array(picture) if fits else None  # nothing is decoded before this
+    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
+        raise ReportError("A picture in the report is damaged.") from error
+    if pixels is None:
+        raise ReportError(f"A picture in the report is not one of {mode} and of a face's size.")
+    return pixels

@@ -1,0 +1,79 @@
+"""What is said about a result, in the same words on the page and in the evidence."""
+
+from .report import VideoReport
+from .verdicts import Verdict
+
+VERDICT_WORDS = {
+    Verdict.FAKE: "Looks fake",
+    Verdict.REAL: "No sign of forgery found",
+    Verdict.CANNOT_TELL: "Cannot tell",
+}
+EVIDENCE_NOT_PROOF = (
+    "A score is evidence, not proof: weigh it with where the file comes from and what else is "
+    "known."
+)
+UNTRAINED = "The model was not trained: its scores mean nothing."
+LIMITS = (
+    "The score is the probability of “fake”, averaged over the frames in which a person's face is "
+    "large enough, then calibrated. Between the model's two thresholds the answer is “cannot "
+    "tell”.",
+    "The detector looks for the local traces that swapping or re-enacting a face leaves inside it. "
+    "It knows nothing of sound, of wholly generated scenes, or of a true video with a false story.",
+    "It errs in both directions. Forgeries of a kind it was not trained on, strong compression, "
+    "small or blurred faces and filters mislead it; detectors of this kind do much worse in the "
+    "wild than in the laboratory.",
+    "Only some frames were looked at, evenly spread over the clip. What happens between them was "
+    "not seen.",
+    "People are told apart by their looks and places within this clip. Nobody was recognised, and "
+    "after a cut one person may be counted twice.",
+    "The heatmap shows what the detector's 168 overlapping windows say about their part of the "
+    "face: where it sees traces, not who left them.",
+)
+
+
+def is_picture(report: VideoReport) -> bool:
+    """Whether the report is on a still picture."""
+    return report.duration_s == 0
+
+
+def media_noun(report: VideoReport) -> str:
+    """ "picture" or "video"."""
+    return "picture" if is_picture(report) else "video"
+
+
+def verdict_meaning(report: VideoReport) -> str:
+    """What the verdict says, in one or two sentences."""
+    judgement, noun = report.judgement, media_noun(report)
+    if judgement.verdict is Verdict.CANNOT_TELL:
+        return judgement.explanation or ""
+    judged = [p for p in report.people if p.judgement.fake_probability is not None]
+    if judgement.verdict is Verdict.FAKE:
+        return (
+            f"The detector sees traces of a forged face in this {noun}, most of all in person "
+            f"{judged[0].id}. One forged face makes a forged {noun}."
+        )
+    whom = "the person" if len(judged) == 1 else f"any of the {len(judged)} people"
+    return (
+        f"The detector sees no traces of a forged face in {whom} it could judge. Forgeries of a "
+        "kind it does not know can go unseen."
+    )
+
+
+def probability_meaning(report: VideoReport) -> str | None:
+    """What the probability behind the verdict stands for; `None` where there is none."""
+    probability = report.judgement.fake_probability
+    if probability is None:
+        return None
+    if report.provenance is not None and not report.provenance.model_trained:
+        return UNTRAINED
+    if report.calibration_temperature == 1:
+        return (
+            "The model was not calibrated: its probability ranks videos, but is not the share of "
+            "fakes among them."
+        )
+    share = min(99, max(1, round(100 * probability)))
+    return (
+        f"The probability is calibrated: of the videos it was set by, about {share} in 100 with "
+        "such a score were fake. Among other videos, with other forgeries or fewer of them, the "
+        "share is another."
+    )
