@@ -6,24 +6,24 @@
 
 Results come as they are ready. A job is a call of a module's function with one picklable
 argument; what must not be lost, it writes itself. Data preparation and scoring at scale run on
-these engines.
+these engines, behind the guard of `guarded_worker`: a job whose file crashes, hangs or bloats its
+worker costs that job, and `lost` says what becomes of it.
 """
 
 import logging
-import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import islice
-from multiprocessing.connection import wait as wait_for_objects
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
+
+from .guard_limits import GuardLimits, JobFailedError, StartError, WorkerLostError
+from .guarded_worker import GuardedWorkers
+from .worker_process import Handle, Tell
 
 ENGINES = ("processes", "ray")
 JOBS_AHEAD = 2  # handed out for each worker, so that none waits for the next
@@ -34,11 +34,37 @@ class EngineError(RuntimeError):
     """The engine cannot start or has broken down; the message is one sentence for the user."""
 
 
+@dataclass(frozen=True)
+class Again:
+    """What to do instead of a lost job: another one."""
+
+    job: Any
+
+
+Lost = Callable[[Any, WorkerLostError], Any]
+
+
 class Engine(Protocol):
     """What runs jobs; a context manager."""
 
-    def map(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
-        """The results of `function(job)`, in the order in which they are ready."""
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        jobs: Iterable[Any],
+        lost: Lost | None = None,
+    ) -> Iterator[Any]:
+        """The results of `function(job)`, in the order in which they are ready.
+
+        Args:
+            function: of a module, as is `lost`.
+            jobs: picklable.
+            lost: called as `lost(job, loss)` for a job that took its worker along; gives a result
+                in its place, or `Again`. Without it such a job ends the run.
+
+        Raises:
+            EngineError: the engine has broken down.
+            JobFailedError: `function` raised something.
+        """
 
     def __enter__(self) -> "Engine": ...
 
@@ -70,7 +96,7 @@ def open_engine(
 
 
 class SameProcess:
-    """Jobs one after the other in this process."""
+    """Jobs one after the other in this process, which nothing guards."""
 
     def __enter__(self) -> "SameProcess":
         return self
@@ -78,66 +104,93 @@ class SameProcess:
     def __exit__(self, *exception: object) -> None:
         pass
 
-    def map(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+    ) -> Iterator[Any]:
         """As `Engine.map`."""
-        return map(function, jobs)
+        return (_outcome(_call_here, function, job, lost) for job in jobs)
 
 
 class ProcessEngine:
-    """Worker processes on this machine.
-
-    They end with this process, however it ends. If one of them dies, `map` raises an
-    `EngineError`.
-    """
+    """Guarded worker processes on this machine. They end with this process, however it ends."""
 
     def __init__(self, workers: int):
         self._workers = workers
-        # Not forked: a copy of a process that has used torch can hang.
-        self._pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_stay_with_parent
-        )
+        self._guard = GuardedWorkers(load_functions, workers=workers)
+        self._threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> "ProcessEngine":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, *exception: object) -> None:
+        self._guard.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def map(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+    ) -> Iterator[Any]:
         """As `Engine.map`."""
         ahead = iter(jobs)
         running: set[Future] = set()
+        while True:
+            free = JOBS_AHEAD * self._workers - len(running)
+            running |= {
+                self._threads.submit(_outcome, self._guard.run, function, job, lost)
+                for job in islice(ahead, free)
+            }
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+
+def load_functions() -> Handle:
+    """For a worker that does whatever it is told."""
+    return _call
+
+
+def _call(job: tuple[Callable[[Any], Any], Any], tell: Tell) -> Any:
+    function, argument = job
+    return function(argument)
+
+
+def _call_here(job: tuple[Callable[[Any], Any], Any]) -> Any:
+    function, argument = job
+    try:
+        return function(argument)
+    except MemoryError:
+        raise WorkerLostError("memory", GuardLimits()) from None
+
+
+def _outcome(
+    run: Callable[[tuple], Any], function: Callable[[Any], Any], job: Any, lost: Lost | None
+) -> Any:
+    """The result of a job or of what is to be done instead."""
+    while True:
         try:
-            while True:
-                free = JOBS_AHEAD * self._workers - len(running)
-                running |= {self._pool.submit(function, job) for job in islice(ahead, free)}
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        except BrokenProcessPool:
-            raise EngineError(
-                "A worker process was killed, perhaps for want of memory: run the command again "
-                "to go on, with fewer --workers."
-            ) from None
+            return run((function, job))
+        except WorkerLostError as loss:
+            if lost is None:
+                raise EngineError(_broken_down(loss)) from None
+            result = lost(job, loss)
+        except StartError as error:
+            raise EngineError(str(error)) from None
+        except JobFailedError as error:
+            error.add_note(error.details)
+            raise
+        if not isinstance(result, Again):
+            return result
+        job = result.job
 
 
-def _stay_with_parent() -> None:
-    """In a worker: leave Ctrl-C to the parent, and end when the parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        wait_for_objects([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _broken_down(loss: WorkerLostError) -> str:
+    if loss.cause != "killed":
+        return f"A job took its worker process along: {loss}"
+    return (
+        "A worker process was killed, perhaps for want of memory: run the command again to go on, "
+        "with fewer --workers."
+    )
 
 
 class RayEngine:
@@ -179,14 +232,16 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         self._ray.shutdown()
 
-    def map(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
-        """As `Engine.map`."""
+    def map(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+    ) -> Iterator[Any]:
+        """As `Engine.map`; jobs are guarded where `lost` is given."""
         rows = [{"job": pickle.dumps(job)} for job in jobs]
         if not rows:
             return
         results = self._ray.data.from_items(
             rows, override_num_blocks=min(len(rows), MOST_BLOCKS)
-        ).map(partial(_run_pickled, function), concurrency=self._workers)
+        ).map(partial(_run_pickled, function, lost), concurrency=self._workers)
         try:
             for row in results.iter_rows():
                 yield pickle.loads(row["result"])
@@ -195,5 +250,17 @@ class RayEngine:
             raise EngineError(f"Ray has broken down: {reason}") from error
 
 
-def _run_pickled(function: Callable[[Any], Any], row: dict[str, bytes]) -> dict[str, bytes]:
-    return {"result": pickle.dumps(function(pickle.loads(row["job"])))}
+def _run_pickled(
+    function: Callable[[Any], Any], lost: Lost | None, row: dict[str, bytes]
+) -> dict[str, bytes]:
+    """In a process of Ray's."""
+    job = pickle.loads(row["job"])
+    if lost is None:
+        return {"result": pickle.dumps(function(job))}
+    return {"result": pickle.dumps(_outcome(_own_guard().run, function, job, lost))}
+
+
+@lru_cache(maxsize=1)
+def _own_guard() -> GuardedWorkers:
+    """One in each of Ray's processes, with which it ends."""
+    return GuardedWorkers(load_functions)

@@ -15,6 +15,8 @@ from .frame_dataset import FrameDataError
 from .hub_ids import HUB_ID
 
 ACCOUNTS_FILE = "videos.jsonl"
+MOST_BYTES = 256 * 2**20  # half a million videos
+LONGEST_NAME = 1000
 LOST = "lost in preparation"  # followed by ": " and the reason
 
 
@@ -43,6 +45,8 @@ def lost_videos(name: str, split: str) -> list[LostVideo]:
         return []
     lost = []
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError
         for line in path.read_text().splitlines():
             account = json.loads(line)
             if account["frames_kept"] or split not in ("all", account["split"]):
@@ -51,15 +55,24 @@ def lost_videos(name: str, split: str) -> list[LostVideo]:
             reason = max(dropped, key=dropped.get) if dropped else "unreadable"
             lost.append(
                 LostVideo(
-                    video_id=str(account["video_id"]),
-                    method=account["method"],
-                    compression=account["compression"],
-                    reason=f"{LOST}: {reason}",
+                    video_id=_text(account["video_id"]),
+                    method=None if account["method"] is None else _text(account["method"]),
+                    compression=(
+                        None if account["compression"] is None else _text(account["compression"])
+                    ),
+                    reason=f"{LOST}: {_text(reason)}",
                 )
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FrameDataError(f"'{ACCOUNTS_FILE}' of '{name}' is damaged.") from None
     return lost
+
+
+def _text(value: object) -> str:
+    """A name out of somebody's file, for tables and reports."""
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise TypeError
+    return value
 
 
 def _accounts_path(name: str) -> Path | None:

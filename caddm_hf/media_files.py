@@ -4,6 +4,7 @@ A file is hostile until checked, so these checks come before any decoder sees a 
 """
 
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from .life_signs import checkpoint, sign_of_life
 
 
 class MediaError(ValueError):
@@ -81,10 +85,46 @@ class MediaInfo:
     file_bytes: int
 
 
+def printable(name: str) -> str:
+    """A name that neither breaks a line nor acts on a terminal, in any encoding."""
+    return "".join(c if c.isprintable() else "?" for c in name)
+
+
 def shown_name(path: Path) -> str:
     """A file's base name, quoted for a message: one line, at most 80 characters."""
-    name = "".join(c if c.isprintable() else "?" for c in path.name or str(path))
+    name = printable(path.name or str(path))
     return f"'{name if len(name) <= 80 else name[:77] + '...'}'"
+
+
+def address_file_name(url_path: str) -> str:
+    """A harmless file name out of an address; users see it in messages and reports."""
+    name = re.sub(r"[^\w.-]+", "_", unquote(url_path.rsplit("/", 1)[-1])).strip(".")
+    return name[-80:] or "download"
+
+
+def shown_address(url: str | SplitResult) -> str:
+    """An address for a message: host and file name only, for the rest may hold a secret."""
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else url
+        host = parts.hostname
+    except ValueError:
+        return "This address"
+    name = address_file_name(parts.path) if parts.path.strip("/") else ""
+    return f"'{host}/.../{name}'" if name else f"'{host}'"
+
+
+def public_name(source: str | os.PathLike) -> str:
+    """What a report calls a file: a path as given, an address without what may be secret in it."""
+    name = os.fspath(source)
+    if "://" not in name:
+        return name
+    try:
+        parts = urlsplit(name)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        netloc = host if parts.port is None else f"{host}:{parts.port}"
+    except ValueError:
+        return f"{name.partition('://')[0]}://(an address that is not valid)"
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 @contextmanager
@@ -162,6 +202,7 @@ class WatchedFile:
         """At most `size` bytes; none at the end, past the deadline and on a fault."""
         if time.monotonic() > self._deadline:
             return b""
+        sign_of_life()
         try:
             return self._file.read(size)
         except OSError as error:
@@ -177,6 +218,7 @@ class WatchedFile:
 
     def check(self) -> None:
         """Raises a `MediaError` if reading failed or the time is spent."""
+        checkpoint()
         if self._fault is not None:
             raise MediaError(f"{shown_name(self._path)} cannot be read to its end: {self._fault}.")
         if time.monotonic() > self._deadline:

@@ -19,11 +19,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore2
 
-from .media_files import MediaError, MediaLimits, check_bytes
+from .life_signs import checkpoint
+from .media_files import (
+    MediaError,
+    MediaLimits,
+    address_file_name,
+    check_bytes,
+    shown_address,
+)
 
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S = 10.0
@@ -68,23 +75,11 @@ def local_media(
         return
     url = _split(address)
     with tempfile.TemporaryDirectory(prefix="caddm-media-") as folder:
-        path = Path(folder) / _file_name(url.path)
+        path = Path(folder) / address_file_name(url.path)
         backend = _CheckedBackend(allow_private_addresses, download_timeout_s)
         with path.open("wb") as file:
             _download(address, file, backend, limits, progress)
         yield path
-
-
-def _file_name(url_path: str) -> str:
-    """A harmless file name out of an address; users see it in messages and reports."""
-    name = re.sub(r"[^\w.-]+", "_", unquote(url_path.rsplit("/", 1)[-1])).strip(".")
-    return name[-80:] or "download"
-
-
-def _shown(url: SplitResult) -> str:
-    """An address for a message: host and file name only."""
-    name = _file_name(url.path) if url.path.strip("/") else ""
-    return f"'{url.hostname}/.../{name}'" if name else f"'{url.hostname}'"
 
 
 def _split(address: str) -> SplitResult:
@@ -120,15 +115,17 @@ def _download(
         try:
             location = _fetch(url, file, backend, limits, progress)
         except httpcore2.TimeoutException:
-            raise MediaError(f"{_shown(url)} took too long to answer: try again later.") from None
+            raise MediaError(
+                f"{shown_address(url)} took too long to answer: try again later."
+            ) from None
         except (httpcore2.NetworkError, httpcore2.ProtocolError, UnicodeError):
             raise MediaError(
-                f"{_shown(url)} could not be downloaded: the connection failed."
+                f"{shown_address(url)} could not be downloaded: the connection failed."
             ) from None
         if location is None:
             return
         address = urljoin(address, location)
-    raise MediaError(f"{_shown(url)} redirects more than {MAX_REDIRECTS} times.")
+    raise MediaError(f"{shown_address(url)} redirects more than {MAX_REDIRECTS} times.")
 
 
 def _fetch(
@@ -164,22 +161,28 @@ def _fetch(
         if response.status in REDIRECT_STATUSES and b"location" in headers:
             return headers[b"location"]
         if response.status != 200:
-            raise MediaError(f"{_shown(url)} could not be downloaded: HTTP {response.status}.")
+            raise MediaError(
+                f"{shown_address(url)} could not be downloaded: HTTP {response.status}."
+            )
         if headers.get(b"content-type", "").lower().startswith("text/html"):
             raise MediaError(
-                f"{_shown(url)} is a web page: give the address of the video or picture itself."
+                f"{shown_address(url)} is a web page: give the address of the video or picture "
+                "itself."
             )
         length = headers.get(b"content-length", "")
         total = int(length) if length.isdecimal() else None
-        check_bytes(_shown(url), total or 0, limits.max_file_bytes)
+        check_bytes(shown_address(url), total or 0, limits.max_file_bytes)
         done = 0
         for chunk in response.iter_stream():
+            checkpoint()
             done += len(chunk)
-            check_bytes(_shown(url), done, limits.max_file_bytes)
+            check_bytes(shown_address(url), done, limits.max_file_bytes)
             try:
                 file.write(chunk)
             except OSError as error:
-                raise MediaError(f"{_shown(url)} could not be stored: {error.strerror}.") from None
+                raise MediaError(
+                    f"{shown_address(url)} could not be stored: {error.strerror}."
+                ) from None
             if progress is not None:
                 progress(done, total)
     return None

@@ -45,7 +45,7 @@ def claimed_duration_s(file: BinaryIO) -> float:
         file: seekable; its position is put back.
 
     Returns:
-        0 where there is no such header or it leaves the duration open.
+        0 where there is no such header, it cannot be read, or it leaves the duration open.
     """
     position = file.tell()
     try:
@@ -66,5 +66,7 @@ def claimed_duration_s(file: BinaryIO) -> float:
             return 0.0
         _, _, scale, duration = struct.unpack_from(layout, fields, 4)
         return duration / scale if scale and duration != unknown else 0.0
+    except OSError:  # whoever reads the frames will meet it again, and say so
+        return 0.0
     finally:
         file.seek(position)

@@ -6,17 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from huggingface_hub.utils import logging as hub_logging
 from tqdm import tqdm
-from transformers.utils import logging as transformers_logging
 
-from .default_model import default_detector
 from .detection_config import DetectionConfig
-from .media_files import MediaError, MediaLimits
-from .model_loading import ModelError
-from .report import VideoReport
+from .guard_limits import JobFailedError
+from .guarded_detector import DetectorSource, GuardedDetector, StartError
+from .guarded_worker import ended_by_sigterm
+from .media_files import MediaError, MediaLimits, printable, public_name
 from .verdicts import Reason, Verdict
-from .video_detection import VideoDetector
 
 # What is taken from a folder; a file named on the command line is judged by its content.
 MEDIA_SUFFIXES = frozenset(
@@ -37,15 +34,16 @@ def media_paths(inputs: list[str]) -> Iterator[str]:
             yield entry
 
 
-def report_line(report: VideoReport) -> str:
-    """A report as one line of text."""
-    judgement = report.judgement
-    if judgement.verdict is Verdict.CANNOT_TELL:
-        return f"{report.video}: cannot tell. {judgement.explanation}"
-    people = "1 person" if len(report.people) == 1 else f"{len(report.people)} people"
+def report_line(report: dict) -> str:
+    """A report, as `VideoReport.to_dict` gives it, as one line of text."""
+    verdict = Verdict(report["verdict"])
+    name = printable(report["video"])
+    if verdict is Verdict.CANNOT_TELL:
+        return f"{name}: cannot tell. {report['reason']}"
+    count = len(report["people"])
+    people = "1 person" if count == 1 else f"{count} people"
     return (
-        f"{report.video}: {judgement.verdict.words} "
-        f"(probability of fake {judgement.fake_probability:.1%}, {people})"
+        f"{name}: {verdict.words} (probability of fake {report['fake_probability']:.1%}, {people})"
     )
 
 
@@ -66,53 +64,58 @@ def failure_dict(video: str, model: str, message: str) -> dict:
 
 
 def score(options: argparse.Namespace) -> int:
-    """Run the command; returns the exit status."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    # One sentence is printed when the Hub does not answer; its client would print each retry.
-    hub_logging.set_verbosity(hub_logging.CRITICAL)
-    videos = list(media_paths(options.videos))
-    if not videos:
-        print("error: there are no video or image files in the given folders", file=sys.stderr)
-        return 2
-    config = DetectionConfig(
-        frames=options.frames,
-        limits=MediaLimits(),
-        allow_private_addresses=options.allow_private_addresses,
+    """Run the command; returns the exit status.
+
+    Files are read in a guarded worker, and so is the model: this process never imports torch.
+    """
+    source = DetectorSource(
+        model=options.model,
+        revision=options.revision,
+        device=options.device,
+        config=DetectionConfig(
+            frames=options.frames,
+            limits=MediaLimits(),
+            allow_private_addresses=options.allow_private_addresses,
+        ),
     )
-    try:
-        if options.model is None:
-            detector = default_detector(config, options.device)
-        else:
-            detector = VideoDetector.from_pretrained(
-                options.model, config, options.device, revision=options.revision
-            )
-    except (ModelError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if not detector.model.config.trained:
-        print(
-            "warning: no trained model is at hand; an untrained one serves, and its scores mean "
-            "nothing",
-            file=sys.stderr,
-        )
-    failures = 0
-    with tqdm(videos, unit="file", disable=len(videos) == 1, file=sys.stderr) as bar:
-        for video in bar:
-            failures += not _score_one(detector, video, options.json)
+    with ended_by_sigterm(), GuardedDetector(source) as detector:
+        detector.start()
+        videos = list(media_paths(options.videos))
+        if not videos:
+            print("error: there are no video or image files in the given folders", file=sys.stderr)
+            return 2
+        try:
+            facts = detector.facts()
+            if not facts.trained:
+                print(
+                    "warning: no trained model is at hand; an untrained one serves, and its "
+                    "scores mean nothing",
+                    file=sys.stderr,
+                )
+            failures = 0
+            with tqdm(videos, unit="file", disable=len(videos) == 1, file=sys.stderr) as bar:
+                for video in bar:
+                    failures += not _score_one(detector, facts.name, video, options.json)
+        except StartError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     return 1 if failures else 0
 
 
-def _score_one(detector: VideoDetector, video: str, as_json: bool) -> bool:
-    """Judge and print one file; False where it could not be read."""
+def _score_one(detector: GuardedDetector, model: str, video: str, as_json: bool) -> bool:
+    """Judge and print one file; False where it could not be."""
     try:
-        report = detector(video)
-    except MediaError as error:
+        report = detector.summary(video)
+    except (MediaError, JobFailedError) as error:
+        message = str(error)
+        if isinstance(error, JobFailedError):
+            message = f"Something unforeseen happened ({error}); please report it."
+        name = public_name(video)
         if as_json:
-            print(json.dumps(failure_dict(video, detector.name, str(error))), flush=True)
-        tqdm.write(f"error: {video}: {error}", file=sys.stderr)
+            print(json.dumps(failure_dict(name, model, message)), flush=True)
+        tqdm.write(f"error: {printable(name)}: {message}", file=sys.stderr)
         return False
-    line = json.dumps(report.to_dict()) if as_json else report_line(report)
+    line = json.dumps(report) if as_json else report_line(report)
     with tqdm.external_write_mode(file=sys.stdout):
         print(line, flush=True)
     return True

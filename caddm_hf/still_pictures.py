@@ -4,6 +4,7 @@ Transparent parts are shown on white, 16-bit grey is scaled to 8, CMYK and palet
 converted, the EXIF orientation is applied. Of a TIFF with several pages the first is taken.
 """
 
+import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +27,7 @@ PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
 ANIMATIONS_FFMPEG_READS = ("GIF", "PNG")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis")
 EXIF_ORIENTATION = 0x0112
 CLOCKWISE_BY_ORIENTATION = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
@@ -44,10 +46,18 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
     Raises:
         MediaError: it is a picture that cannot be used.
     """
-    if file.read(12)[4:] in {b"ftyp" + brand for brand in HEIF_BRANDS}:
+    file_bytes = os.fstat(file.fileno()).st_size
+    try:
+        head = file.read(12)
+        file.seek(0)
+    except OSError as error:
+        raise MediaError(f"{shown_name(path)} cannot be read: {error.strerror}.") from None
+    if head[4:] in {b"ftyp" + brand for brand in HEIF_BRANDS}:
         # FFmpeg would open it, as a video of the tiles it is made of.
         raise MediaError(f"{shown_name(path)} is a HEIC picture: save it as JPEG or PNG.")
-    file.seek(0)
+    if head[8:] == b"WEBP" or head[4:] in {b"ftyp" + brand for brand in AVIF_BRANDS}:
+        # Pillow reads such a file into memory as soon as it opens it.
+        check_bytes(shown_name(path), file_bytes, limits.max_image_bytes)
     try:
         picture = Image.open(file, formats=PICTURE_FORMATS)
         animated = picture.format in ANIMATED_FORMATS and getattr(picture, "is_animated", False)
@@ -55,6 +65,8 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
         return None
     except Image.DecompressionBombError:
         raise MediaError(f"{shown_name(path)} has far more pixels than can be read.") from None
+    except MemoryError:  # which is no fault of the file's that a sentence here could name
+        raise
     except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
         raise _damaged(path) from error
     if animated and picture.format in ANIMATIONS_FFMPEG_READS:
@@ -63,9 +75,23 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
         raise MediaError(
             f"{shown_name(path)} is an animated {picture.format} picture: save it as MP4 or GIF."
         )
-    check_bytes(shown_name(path), os.fstat(file.fileno()).st_size, limits.max_image_bytes)
+    check_bytes(shown_name(path), file_bytes, limits.max_image_bytes)
     check_pixels(path, *picture.size, limits.max_side_px, limits.max_image_pixels)
     return picture
+
+
+def is_decodable(data: bytes, limits: MediaLimits) -> bool:
+    """Whether bytes begin like a picture whose size is within the limits; decodes nothing."""
+    if len(data) > limits.max_image_bytes:
+        return False
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+            check_pixels(Path(), *picture.size, limits.max_side_px, limits.max_image_pixels)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's readers raise whatever damage provokes; the limits, a MediaError
+        return False
+    return True
 
 
 def picture_rgb(picture: Image.Image, path: Path) -> np.ndarray:
@@ -84,6 +110,8 @@ def picture_rgb(picture: Image.Image, path: Path) -> np.ndarray:
             picture = Image.new("RGB", rgba.size, "white")
             picture.paste(rgba, mask=rgba.getchannel("A"))
         image_rgb = np.asarray(picture.convert("RGB"))
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         raise _damaged(path) from error
     if picture.mode in ("I", "F"):
@@ -100,6 +128,8 @@ def describe_picture(picture: Image.Image, path: Path) -> MediaInfo:
     container, pixel_format = picture.format, picture.mode
     try:
         orientation = picture.getexif().get(EXIF_ORIENTATION, 1)
+    except MemoryError:
+        raise
     except Exception as error:  # as above
         raise _damaged(path) from error
     height, width = picture_rgb(picture, path).shape[:2]

@@ -28,14 +28,16 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from caddm_hf.guarded_worker import ended_by_sigterm
 from caddm_hf.hub_ids import HUB_ID
-from caddm_hf.job_engines import ENGINES, Engine, EngineError, open_engine
+from caddm_hf.job_engines import ENGINES, Engine, EngineError, Lost, open_engine
 from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
 from data_scripts.collection import (
     Collection,
     JobResult,
     Plan,
     build_piece,
+    lost_piece,
     make_plan,
     merge_shard,
 )
@@ -198,10 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.push_to_hub and not HUB_ID.fullmatch(options.push_to_hub):
         parser.error("--push_to_hub must have the form user/name.")
     try:
-        return _run(options)
+        with ended_by_sigterm():
+            return _run(options)
     except (DatasetError, EngineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, EngineError) else 2
+    except OSError as error:  # the disk is full, say
+        print(f"error: {error}; the same command goes on from here", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("stopped: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -268,7 +274,7 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     here = Path(__file__).resolve().parent
     with open_engine(options.engine, options.workers, options.ray_address, [here]) as engine:
         with tqdm(total=total, initial=total - waiting, unit="video", file=sys.stderr) as bar:
-            if not _do(engine, build_piece, pieces, bar):
+            if not _do(engine, build_piece, pieces, bar, lost_piece):
                 return None
         shards = collection.missing_shards()
         with tqdm(total=len(shards), unit="file", desc="Joining", file=sys.stderr) as bar:
@@ -279,11 +285,17 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     return accounts
 
 
-def _do(engine: Engine, function: Callable[..., JobResult], jobs: list, bar: tqdm) -> bool:
+def _do(
+    engine: Engine,
+    function: Callable[..., JobResult],
+    jobs: list,
+    bar: tqdm,
+    lost: Lost | None = None,
+) -> bool:
     """Runs jobs and shows how far they are; whether all could be done."""
     counts = Counter()
     undone = 0
-    for result in engine.map(function, jobs):
+    for result in engine.map(function, jobs, lost):
         if result.error is not None:
             undone += 1
             tqdm.write(f"error: {result.error}", file=sys.stderr)

@@ -14,10 +14,14 @@ import hashlib
 import json
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from caddm_hf.atomic_files import PARTIAL_PREFIX
+from caddm_hf.guard_limits import WorkerLostError
+from caddm_hf.job_engines import Again
+from caddm_hf.media_files import shown_name
 from data_scripts.records import (
     SPLITS,
     DatasetError,
@@ -72,12 +76,18 @@ class Shard:
 
 @dataclass(frozen=True)
 class PieceJob:
-    """The making of one piece; root and out are paths or URLs."""
+    """The making of one piece.
+
+    Attributes:
+        root, out: paths or URLs.
+        unusable: path below the root -> why that video is not to be opened again.
+    """
 
     root: str
     out: str
     group: VideoGroup
     options: FrameOptions
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -292,11 +302,22 @@ def build_piece(job: PieceJob) -> JobResult:
 
     use_one_thread()
     try:
-        videos = video_group_rows(open_root(job.root), job.group.records, job.options)
+        videos = video_group_rows(open_root(job.root), job.group.records, job.options, job.unusable)
         write_videos(open_folder(job.out), job.group.piece, videos)
+    except MemoryError:  # as much as a worker may have: `lost_piece` finds out for which video
+        raise
     except Exception as error:
         return JobResult([], f"{job.group.records[0].path}: {type(error).__name__}: {error}")
     return JobResult([video.account.to_dict() for video in videos])
+
+
+def lost_piece(job: PieceJob, loss: WorkerLostError) -> Again | JobResult:
+    """What becomes of a piece whose worker was lost: it is made without the video that did it."""
+    path = loss.step
+    if loss.cause == "killed" or not path or path in job.unusable:
+        return JobResult([], f"{job.group.records[0].path}: {loss}")
+    sentence = str(loss.about(shown_name(Path(path))))
+    return Again(replace(job, unusable={**job.unusable, path: sentence}))
 
 
 def merge_shard(job: MergeJob) -> JobResult:

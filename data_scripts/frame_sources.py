@@ -16,6 +16,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from caddm_hf.media_files import MediaLimits
+from caddm_hf.still_pictures import is_decodable
 from caddm_hf.video_frames import SampledFrame, iterate_frames, probe_media, sample_indices
 from data_scripts.records import FramePicture, suffix
 
@@ -85,11 +86,18 @@ class PictureFolder:
         return None if points_xy is None else np.array(points_xy, np.float64)
 
     def read(self, indexes: Sequence[int]) -> Iterator[SampledFrame]:
-        """The frames at the given indexes that are stored and readable; times are not known."""
+        """The frames at the given indexes that are stored and readable; times are not known.
+
+        A picture beyond the limits is not readable.
+        """
         for index in indexes:
             if index not in self._frames:
                 continue
-            data = self._tree.cat_file(self._frames[index].path)
+            data = self._tree.cat_file(
+                self._frames[index].path, start=0, end=LIMITS.max_image_bytes + 1
+            )
+            if not is_decodable(data, LIMITS):
+                continue
             try:
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
             except cv2.error:

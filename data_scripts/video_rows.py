@@ -7,18 +7,21 @@ at the same index. No frame outlives the moment it is needed.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import av
 import cv2
 import torch
 from fsspec.implementations.dirfs import DirFileSystem
 
+from caddm_hf.life_signs import now_at
 from caddm_hf.media_files import MediaError
 from data_scripts.followed_faces import CutFace, FollowedFaces, main_person
-from data_scripts.frame_sources import open_frames
-from data_scripts.records import FrameOptions, VideoRecord
+from data_scripts.frame_sources import FrameSource, open_frames
+from data_scripts.records import FrameOptions, FramePicture, VideoRecord
 from data_scripts.video_account import VideoAccount, VideoRows, rows_digest
 
 # A fake longer than its target goes on with the target run backwards (Face2Face); the turning
@@ -57,7 +60,10 @@ def use_one_thread() -> None:
 
 
 def video_group_rows(
-    tree: DirFileSystem, records: Sequence[VideoRecord], options: FrameOptions
+    tree: DirFileSystem,
+    records: Sequence[VideoRecord],
+    options: FrameOptions,
+    unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> list[VideoRows]:
     """Rows and accounts of a genuine video and its fakes, in the order of the records.
 
@@ -66,9 +72,13 @@ def video_group_rows(
         records: fakes of one genuine video (or one fake of an unknown one), and the genuine
             video itself if its rows are wanted.
         options: what decides the rows.
+        unusable: path of a video -> why it is not to be opened.
+
+    Whoever watches this process is told which video is open (`life_signs.now_at`).
 
     Raises:
-        OSError, MemoryError: the machine failed, not a video.
+        OSError: the machine failed, not a video.
+        MemoryError: there is not enough for the video that is open.
     """
     results: dict[str, VideoRows] = {}
     fakes: list[_Fake] = []
@@ -76,12 +86,12 @@ def video_group_rows(
     for record in records:
         if record.is_fake:
             try:
-                fakes.append(_follow_fake(tree, record, options))
+                fakes.append(_follow_fake(tree, record, options, unusable))
             except Exception as error:
                 results[record.video_id] = _failed(record, options, error)
     try:
         if genuine is not None or any(fake.record.source_path for fake in fakes):
-            sampled, faces = _read_genuine(tree, genuine, fakes, options)
+            sampled, faces = _read_genuine(tree, genuine, fakes, options, unusable)
             if genuine is not None:
                 results[genuine.video_id] = _kept(genuine, sampled, faces, {}, options)
         else:
@@ -100,8 +110,28 @@ def video_group_rows(
     return [results[record.video_id] for record in records]
 
 
-def _follow_fake(tree: DirFileSystem, record: VideoRecord, options: FrameOptions) -> _Fake:
-    with open_frames(tree, record.path, record.frames) as source:
+@contextmanager
+def _opened(
+    tree: DirFileSystem, path: str, frames: Sequence[FramePicture], unusable: Mapping[str, str]
+) -> Iterator[FrameSource]:
+    if path in unusable:
+        raise MediaError(unusable[path])
+    now_at(path)
+    try:
+        with open_frames(tree, path, frames) as source:
+            yield source
+    except MemoryError:  # it is still this video's doing
+        raise
+    except BaseException:
+        now_at("")
+        raise
+    now_at("")
+
+
+def _follow_fake(
+    tree: DirFileSystem, record: VideoRecord, options: FrameOptions, unusable: Mapping[str, str]
+) -> _Fake:
+    with _opened(tree, record.path, record.frames, unusable) as source:
         indexes = source.sample(options.frames)
         faces = FollowedFaces(options.picture_format)
         for frame in source.read(indexes):
@@ -115,6 +145,7 @@ def _read_genuine(
     genuine: VideoRecord | None,
     fakes: Sequence[_Fake],
     options: FrameOptions,
+    unusable: Mapping[str, str],
 ) -> tuple[int, FollowedFaces]:
     """Gives the fakes their twins, and returns sampled frames and faces of the video itself."""
     if genuine is not None:
@@ -122,7 +153,7 @@ def _read_genuine(
     else:
         path, frames = fakes[0].record.source_path, fakes[0].record.source_frames
     faces = FollowedFaces(options.picture_format)
-    with open_frames(tree, path, frames) as source:
+    with _opened(tree, path, frames, unusable) as source:
         own = source.sample(options.frames) if genuine is not None else []
         wants = _wanted_twins(fakes, source.frame_count)
         position = 0

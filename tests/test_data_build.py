@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from hub_server import LocalHub
+from made_crashes import crashing_environment
 from made_datasets import MadeVideos, make_faceforensics, make_folder
 
 from data_scripts.build_frame_dataset import main
@@ -136,6 +137,33 @@ def test_engines_give_the_same(tmp_path: Path, tree: Path, unbroken: dict[str, b
 def folder_run(root: Path, out: Path, *options: str) -> int:
     fixed = ["folder", "--root", str(root), "--out", str(out), "--frames", "2", "--workers", "0"]
     return main([*fixed, *options])
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("crash", "crashed the program that read it"), ("bloat", "needs more than 4.3 GB of memory")],
+)
+def test_a_video_that_takes_its_worker_along(
+    tmp_path: Path, videos: MadeVideos, capsys, monkeypatch, name: str, sentence: str
+) -> None:
+    """It costs its own rows, and twins where it is the genuine one; the rest is as ever."""
+    collections = []
+    for kind, workers in (("broken", "0"), ("genuine", "2")):
+        root = make_folder(tmp_path / kind / "tree", videos)
+        videos.put(kind, root / "real" / f"{name}.mp4")
+        if workers != "0":
+            for variable, value in crashing_environment(tmp_path / "patch").items():
+                monkeypatch.setenv(variable, value)
+        out = tmp_path / kind / "out"
+        assert folder_run(root, out, "--workers", workers, "--allowed_failures", "0.3") == 0
+        accounts = [json.loads(line) for line in (out / "videos.jsonl").read_text().splitlines()]
+        failures = {Path(account["path"]).name: account["failure"] for account in accounts}
+        assert [path for path, failure in failures.items() if failure] == [f"{name}.mp4"]
+        failure = failures[f"{name}.mp4"]
+        collections.append(json.loads((out / "manifest.json").read_text())["fingerprint"])
+    assert failure.startswith(f"'{name}.mp4' {sentence}")
+    assert f"failed: real/{name}.mp4: {failure}" in capsys.readouterr().err
+    assert collections[0] == collections[1]
 
 
 def test_too_many_failures(tmp_path: Path, videos: MadeVideos, capsys) -> None:

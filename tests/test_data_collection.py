@@ -56,7 +56,8 @@ def rows_made_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
     asked: Counter = Counter()
     make = video_rows.video_group_rows
 
-    def remembered(tree, records, options):
+    def remembered(tree, records, options, unusable):
+        assert not unusable  # there is no worker to lose
         asked[records[0].path] += 1
         key = (tree.path, tuple(records), options)
         if key not in _ROWS:
@@ -174,10 +175,10 @@ def test_a_fault_of_the_machine_leaves_the_rest(
 ) -> None:
     make = video_rows.video_group_rows
 
-    def fail_once(tree, records, options):
+    def fail_once(tree, records, options, unusable):
         if records[0].path.startswith("Celeb-real/id1"):
             raise OSError("the disk is full")
-        return make(tree, records, options)
+        return make(tree, records, options, unusable)
 
     with monkeypatch.context() as patch:
         patch.setattr(video_rows, "video_group_rows", fail_once)

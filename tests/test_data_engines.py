@@ -16,7 +16,8 @@ import pytest
 from made_datasets import MadeVideos, made_frames, make_faceforensics, make_folder, write_clip
 
 from caddm_hf import score_at_scale
-from caddm_hf.job_engines import EngineError, open_engine
+from caddm_hf.guard_limits import JobFailedError, WorkerLostError
+from caddm_hf.job_engines import Again, EngineError, open_engine
 from caddm_hf.scale_options import add_scale_options
 from caddm_hf.score_at_scale import ScoreFolder, ScoringSettings, expand_videos
 from data_scripts.build_frame_dataset import main as build_main
@@ -61,6 +62,45 @@ def test_a_worker_that_dies() -> None:
         pytest.raises(EngineError, match="A worker process was killed"),
     ):
         list(engine.map(signal.raise_signal, [signal.SIGKILL]))
+
+
+def test_what_becomes_of_a_lost_job() -> None:
+    with open_engine("processes", 2) as engine:
+        results = engine.map(_exit_if_three, range(6), _as_cause)
+        assert sorted(map(str, results)) == ["0", "1", "2", "3: died", "4", "5"]
+        assert list(engine.map(_exit_if_three, [3], _another)) == [7]
+
+
+def _exit_if_three(number: int) -> int:
+    if number == 3:
+        os._exit(1)
+    return number
+
+
+def _as_cause(job: int, loss: WorkerLostError) -> str:
+    return f"{job}: {loss.cause}"
+
+
+def _another(job: int, loss: WorkerLostError) -> Again:
+    return Again(7)
+
+
+def test_too_little_memory_in_this_process() -> None:
+    with open_engine("processes", 0) as engine:
+        assert list(engine.map(_no_memory, [1], _as_cause)) == ["1: memory"]
+        with pytest.raises(EngineError, match="took its worker process along"):
+            list(engine.map(_no_memory, [1]))
+
+
+def _no_memory(_: int) -> None:
+    raise MemoryError
+
+
+def test_what_a_job_raises() -> None:
+    with open_engine("processes", 1) as engine, pytest.raises(JobFailedError) as caught:
+        list(engine.map(math.sqrt, [-1]))
+    assert "math domain error" in str(caught.value)
+    assert "math domain error" in caught.value.__notes__[0]
 
 
 def test_jobs_are_not_handed_out_all_at_once() -> None:
@@ -172,6 +212,14 @@ def contents(out: Path) -> dict[str, bytes]:
         for path in sorted(out.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+@needs_ray
+def test_ray_guards_jobs(cluster: "Cluster") -> None:
+    with open_engine("ray", workers=1, ray_address=cluster.address) as engine:
+        results = list(engine.map(os._exit, [3], lambda job, loss: f"{job}: {loss.cause}"))
+        assert results == ["3: died"]
+        assert list(engine.map(math.sqrt, [4], lambda job, loss: 0)) == [2]
 
 
 def test_without_ray(monkeypatch) -> None:

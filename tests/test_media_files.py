@@ -1,5 +1,6 @@
 """caddm_hf.media_files and the limits: what is refused, and how it is said."""
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -19,7 +20,14 @@ from made_media import (
 from media_checks import error_of, sampled
 
 from caddm_hf import media_files
-from caddm_hf.media_files import MediaError, MediaLimits
+from caddm_hf.media_files import (
+    MediaError,
+    MediaLimits,
+    WatchedFile,
+    check_pixels,
+    public_name,
+    shown_address,
+)
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
 
 
@@ -62,6 +70,44 @@ def test_name_is_shown_on_one_line_and_short(tmp_path):
         probe_media(tmp_path / ("a\n\x1b[31m" + "x" * 200 + ".mp4"))
     assert "a??[31mxxx" in str(caught.value)
     assert len(str(caught.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("clips/a.mp4", "clips/a.mp4"),
+        (Path("a?token=1.mp4"), "a?token=1.mp4"),
+        ("https://host:8000/a.mp4?token=hush#hush", "https://host:8000/a.mp4"),
+        ("https://anna:hush@host/a.mp4", "https://host/a.mp4"),
+        ("https://anna:hush@[::1]:80/a.mp4", "https://[::1]:80/a.mp4"),
+        ("https://anna:hush@host:x/a.mp4", "https://(an address that is not valid)"),
+    ],
+)
+def test_no_secret_is_in_a_name(source, name):
+    assert public_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://anna:hush@host/secret/a.mp4?token=hush", "'host/.../a.mp4'"),
+        ("https://host/?token=hush", "'host'"),
+        ("https://[::1/a.mp4?token=hush", "This address"),
+    ],
+)
+def test_no_secret_is_in_a_message(address, shown):
+    assert shown_address(address) == shown
+
+
+def test_disk_that_cannot_be_read_from_the_start(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", numbered_frames(2))
+
+    class BrokenFile(io.FileIO):
+        def read(self, size=-1):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", lambda self, *args, **kwargs: BrokenFile(str(self)))
+    assert "cannot be read: Input/output error" in error_of(path)
 
 
 def test_empty_file(tmp_path):
@@ -177,7 +223,7 @@ def test_time_runs_out(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", numbered_frames(9), options={"g": "1"})
     info = probe_media(path)
     monkeypatch.setattr(
-        "caddm_hf.video_stream.decode_packet",
+        "caddm_hf.frame_jumps.decode_packet",
         lambda stream, packet: setattr(clock, "now", clock.now + 1) or stream.decode(packet),
     )
     limits = MediaLimits(decode_timeout_s=4)
@@ -185,6 +231,30 @@ def test_time_runs_out(tmp_path, monkeypatch):
         list(iterate_sampled_frames(path, info, 9, limits))
     with pytest.raises(MediaError, match="takes more than -1 s to read"):
         probe_media(path, MediaLimits(decode_timeout_s=-1))
+
+
+def test_a_decoder_gets_no_more_when_time_has_run_out(monkeypatch):
+    clock = HeldClock()
+    monkeypatch.setattr(media_files, "time", clock)
+    file = WatchedFile(io.BytesIO(b"x" * 100), Path("a.mp4"), 4)
+    assert file.read(10) == b"x" * 10
+    clock.now = 5
+    assert file.read(10) == b""
+    with pytest.raises(MediaError, match="takes more than 4 s to read"):
+        file.check()
+
+
+@pytest.mark.parametrize("offset", [-1, 2**70])
+def test_a_decoder_that_seeks_nowhere(tmp_path, offset):
+    (tmp_path / "a.mp4").write_bytes(b"x" * 100)
+    with (tmp_path / "a.mp4").open("rb", buffering=0) as raw:
+        assert WatchedFile(raw, Path("a.mp4"), 4).seek(offset) == -1
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5)])
+def test_no_size(size):
+    with pytest.raises(MediaError, match="has no picture size"):
+        check_pixels(Path("a.png"), *size, 100, 100)
 
 
 def test_time_between_frames_does_not_count(tmp_path, monkeypatch):

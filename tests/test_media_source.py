@@ -12,7 +12,7 @@ from made_server import CONTENT, Handler, Server
 
 from caddm_hf import media_source
 from caddm_hf.media_files import MediaError, MediaLimits
-from caddm_hf.media_source import is_public, local_media
+from caddm_hf.media_source import _CheckedBackend, is_public, local_media
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ def test_download(server, temporary_root):
     assert not path.exists()
     _, headers = server.requests[0]
     assert headers["Host"] == f"127.0.0.1:{server.server_port}"
+    assert headers["Accept-Encoding"] == "identity"  # nothing is to be unpacked
 
 
 def test_file_is_removed_after_an_error_in_the_block(server):
@@ -255,6 +256,46 @@ def test_slow_server(server, where):
     start = time.monotonic()
     assert "took too long" in error_of(server.url(), download_timeout_s=0.3)
     assert time.monotonic() - start < 4  # the server drips for 5 s
+
+
+def test_silent_server_that_is_to_speak_tls():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        start = time.monotonic()
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}/a.mp4"
+        assert "took too long" in error_of(address, download_timeout_s=0.3)
+    assert time.monotonic() - start < 4  # a connection alone may take 10 s
+
+
+def test_every_step_ends_at_the_deadline():
+    allowed = []
+
+    class Stream:
+        def read(self, max_bytes, timeout):
+            allowed.append(timeout)
+
+        def write(self, buffer, timeout):
+            allowed.append(timeout)
+
+        def start_tls(self, ssl_context, server_hostname, timeout):
+            allowed.append(timeout)
+            return self
+
+    class Network:
+        def connect_tcp(self, host, port, timeout, local_address):
+            allowed.append(timeout)
+            return Stream()
+
+    backend = _CheckedBackend(True, 5)
+    backend._plain = Network()
+    stream = backend.connect_tcp("127.0.0.1", 80, 30)
+    stream.read(1, 30)
+    stream.write(b"x", 30)
+    secured = stream.start_tls(None, "host", 30)
+    secured.read(1, 30)
+    secured.write(b"x", 0.5)
+    assert len(allowed) == 6
+    assert all(0 < timeout <= 5 for timeout in allowed)
+    assert allowed[-1] == 0.5
 
 
 def test_full_disk(server, monkeypatch):

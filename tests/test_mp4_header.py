@@ -50,6 +50,7 @@ LARGE_SIZE = struct.pack(">I4sQ", 1, b"mdat", 2**63)
         LARGE_SIZE,
         LARGE_SIZE[:12],
         struct.pack(">I4s", 4, b"free") * 50,
+        struct.pack(">I", 4) + box(b"moov", movie_header(0, 1, 9)),
         box(b"moov", b""),
         box(b"moov", box(b"mvhd", b"\0")),
         box(b"moov", movie_header(0, 0, 5)),
@@ -59,3 +60,13 @@ LARGE_SIZE = struct.pack(">I4sQ", 1, b"mdat", 2**63)
 )
 def test_nothing_to_believe(content):
     assert claimed_duration_s(io.BytesIO(content)) == 0
+
+
+class BrokenFile(io.BytesIO):
+    def read(self, size=-1):
+        raise OSError(5, "Input/output error")
+
+
+def test_a_disk_that_cannot_be_read():
+    """What reads the frames will say so."""
+    assert claimed_duration_s(BrokenFile(bytes(100))) == 0

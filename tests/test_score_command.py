@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_crashes import crashing_environment
 from made_media import claim_mp4_duration, write_audio, write_video
 from skimage import data
 
 from caddm_hf.__main__ import main
+from caddm_hf.media_files import MediaError
+from caddm_hf.score_command import _score_one, failure_dict, report_line
 
 
 def run(*arguments: str, environment: dict | None = None) -> subprocess.CompletedProcess:
@@ -50,32 +53,36 @@ def bad_media(tmp_path_factory, empty_clip) -> dict[str, Path]:
     return files
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("empty", "is empty"),
-        ("text", "not a video or picture"),
-        ("truncated", "cut off|damaged|index"),
-        ("missing", "does not exist"),
-        ("audio", "no picture|sound only|no video|audio"),
-        ("four_hours", "4 h|240|14,?400|limit"),
-    ],
-)
-def test_bad_files_give_one_sentence_and_a_status(
-    bad_media, name, sentence, capsys, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert main(["score", "--json", str(bad_media[name])]) == 1
-    (line,), errors = lines_of(capsys)
-    assert line["video"] == str(bad_media[name])
-    assert line["verdict"] == "cannot_tell"
-    assert line["fake_probability"] is None
-    assert line["people"] == []
-    assert "\n" not in line["reason"]
-    assert re.search(sentence, line["reason"]), line["reason"]
-    assert line["reason"] in errors
+BAD_MEDIA = {
+    "empty": "is empty",
+    "text": "not a video or picture",
+    "truncated": "cut off|damaged|index",
+    "missing": "does not exist",
+    "audio": "no picture|sound only|no video|audio",
+    "four_hours": "4 h|240|14,?400|limit",
+}
+
+
+def test_bad_files_give_one_sentence_and_a_status(bad_media, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["score", "--json", *(str(bad_media[name]) for name in BAD_MEDIA)]) == 1
+    lines, errors = lines_of(capsys)
+    for line, (name, sentence) in zip(lines, BAD_MEDIA.items(), strict=True):
+        assert line["video"] == str(bad_media[name])
+        assert line["verdict"] == "cannot_tell"
+        assert line["fake_probability"] is None
+        assert line["people"] == []
+        assert "\n" not in line["reason"]
+        assert re.search(sentence, line["reason"]), line["reason"]
+        assert line["reason"] in errors
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_bad_file_alone(bad_media):
+    done = run("score", "--json", bad_media["text"])
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["reason_code"] == "unreadable"
 
 
 def test_clips_without_a_verdict_are_no_errors(empty_clip, tmp_path, capsys):
@@ -138,6 +145,34 @@ def test_text_output_is_one_line_a_video(face_clip, empty_clip, capsys):
     assert second == f"{empty_clip}: cannot tell. No face was found in the 6 frames looked at."
 
 
+class Refusing:
+    """A detector that no file is good enough for."""
+
+    def summary(self, video: str) -> dict:
+        raise MediaError("It is damaged.")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_secrets_of_an_address_are_not_printed(capsys, as_json):
+    for address in ("https://anna:hush@host/a.mp4", "https://host/a.mp4?token=hush#hush"):
+        assert not _score_one(Refusing(), "model", address, as_json)
+        told = capsys.readouterr()
+        assert "https://host/a.mp4" in told.err
+        assert "hush" not in told.out + told.err
+        assert "anna" not in told.out + told.err
+
+
+def test_names_do_not_act_on_the_terminal(capsys):
+    """Nor does one that is no text in any encoding end the run."""
+    video = "a\n\x1b[31m\udcff\u202e.mp4"
+    _score_one(Refusing(), "model", video, as_json=False)
+    assert capsys.readouterr().err == "error: a??[31m??.mp4: It is damaged.\n"
+    _score_one(Refusing(), "model", video, as_json=True)
+    assert json.loads(capsys.readouterr().out)["video"] == video
+    report = failure_dict(video, "model", "It is damaged.")
+    assert report_line(report) == "a??[31m??.mp4: cannot tell. It is damaged."
+
+
 def test_models_that_do_not_exist_or_would_run_code(face_clip, tmp_path, capsys):
     mark = tmp_path / "executed"
 
@@ -185,7 +220,8 @@ def test_help_does_not_wait_for_torch():
     assert done.stdout.splitlines()[-1] == "False False"
 
 
-def test_stopping_with_ctrl_c_leaves_nothing_behind(face_clip, tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_leaves_nothing_behind(face_clip, tmp_path, number, status):
     clips = [face_clip] * 400
     process = subprocess.Popen(
         [sys.executable, "-m", "caddm_hf", "score", *map(str, clips)],
@@ -193,12 +229,27 @@ def test_stopping_with_ctrl_c_leaves_nothing_behind(face_clip, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
     )
     assert process.stdout.readline()
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)  # as a terminal does
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in errors
     assert len(output.splitlines()) < 399
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_crashes_its_worker_costs_one_line(face_clip, empty_clip, tmp_path):
+    crash = tmp_path / "crash.mp4"
+    crash.write_bytes(face_clip.read_bytes())
+    environment = crashing_environment(tmp_path / "patch")
+    clips = [face_clip, crash, empty_clip]
+    done = run("score", "--frames", "5", "--json", *clips, environment=environment)
+    assert done.returncode == 1, done.stderr
+    first, lost, last = map(json.loads, done.stdout.splitlines())
+    assert len(first["people"]) == 1
+    assert lost["error"].startswith("'crash.mp4' crashed the program that read it")
+    assert lost["verdict"] == "cannot_tell"
+    assert last["reason_code"] == "no_face"

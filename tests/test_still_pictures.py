@@ -11,6 +11,7 @@ from media_checks import assert_numbered, error_of, sampled
 from PIL import Image
 
 from caddm_hf.media_files import MediaError, MediaInfo, MediaLimits
+from caddm_hf.still_pictures import is_decodable
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
 
 
@@ -111,6 +112,13 @@ def test_heic_picture_is_refused(tmp_path):
     assert "is a HEIC picture" in error_of(path)
 
 
+@pytest.mark.parametrize("suffix", ["ppm", "eps", "ico", "tga", "pdf"])
+def test_other_kinds_are_not_even_tried(tmp_path, suffix):
+    """Pillow knows dozens of kinds, some of them through other programs."""
+    path = save_picture(tmp_path / f"a.{suffix}", Image.fromarray(numbered_frame(1)))
+    assert "not a video or picture in a format that is read here" in error_of(path)
+
+
 def png_of_size(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -135,6 +143,36 @@ def test_decompression_bomb_is_refused_undecoded(tmp_path, size, says, monkeypat
 def test_picture_file_that_is_too_large(tmp_path):
     path = save_picture(tmp_path / "a.png", Image.fromarray(numbered_frame(1)))
     assert "is too large" in error_of(path, MediaLimits(max_image_bytes=100))
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif"])
+def test_picture_file_that_is_too_large_is_not_read_into_memory(tmp_path, suffix, monkeypatch):
+    """Pillow reads files of these kinds whole as soon as it opens them."""
+    path = save_picture(tmp_path / f"a.{suffix}", Image.fromarray(numbered_frame(1)))
+    monkeypatch.setattr("PIL.Image.open", lambda *args, **kwargs: pytest.fail("opened"))
+    assert "is too large" in error_of(path, MediaLimits(max_image_bytes=100))
+
+
+@pytest.mark.parametrize("where", ["PIL.Image.open", "PIL.ImageFile.ImageFile.load"])
+def test_want_of_memory_is_not_taken_for_damage(tmp_path, where, monkeypatch):
+    path = save_picture(tmp_path / "a.png", Image.fromarray(numbered_frame(1)))
+
+    def no_memory(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(where, no_memory)
+    with pytest.raises(MemoryError):
+        sampled(path)
+
+
+def test_what_is_decodable(tmp_path):
+    path = save_picture(tmp_path / "a.png", Image.fromarray(numbered_frame(1)))
+    data = path.read_bytes()
+    assert is_decodable(data, MediaLimits())
+    assert not is_decodable(data, MediaLimits(max_image_bytes=len(data) - 1))
+    assert not is_decodable(data, MediaLimits(max_side_px=95))
+    assert not is_decodable(png_of_size(60_000, 60_000), MediaLimits())
+    assert not is_decodable(b"no picture" * 9, MediaLimits())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])

@@ -1,0 +1,91 @@
+"""What a guarded worker may cost, and how a job can end other than with an answer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .media_files import MediaError
+
+Cause = Literal["died", "killed", "memory", "time", "silent", "answer"]
+
+
+@dataclass(frozen=True)
+class GuardLimits:
+    """What a worker may cost.
+
+    Attributes:
+        memory_bytes: resident size of the process, with the model and libraries in it (about
+            0.7 GB). The media limits' worst cases need about 3 GB.
+        job_s: wall-clock seconds of a job; begun anew by each step it tells of (`now_at`).
+        silence_s: seconds without progress or sign of life (`life_signs`).
+        start_s: seconds for loading, which may include a download.
+        stop_grace_s: seconds in which a job that is to stop may do so by itself, so that the
+            worker need not be replaced.
+        answer_bytes: the largest answer, pickled.
+    """
+
+    memory_bytes: int = 4 * 2**30
+    job_s: float = 3600.0
+    silence_s: float = 180.0
+    start_s: float = 1800.0
+    stop_grace_s: float = 2.0
+    answer_bytes: int = 2**29
+
+
+class WorkerLostError(MediaError):
+    """A job took its worker along; the message is one sentence for whoever chose the file.
+
+    Attributes:
+        cause: "died" (it crashed), "killed" (by the system, twice), "memory", "time", "silent",
+            or "answer" (which is too large).
+        limits: those in force.
+        step: the last step the job told of, "" if none.
+    """
+
+    def __init__(
+        self, cause: Cause, limits: GuardLimits, step: str = "", subject: str = "This file"
+    ):
+        self.cause, self.limits, self.step = cause, limits, step
+        super().__init__(_sentence(cause, limits, subject))
+
+    def __reduce__(self):
+        return type(self), (self.cause, self.limits, self.step)
+
+    def about(self, subject: str) -> "WorkerLostError":
+        """The same of a file by its (quoted) name."""
+        return type(self)(self.cause, self.limits, self.step, subject)
+
+
+def _sentence(cause: Cause, limits: GuardLimits, subject: str) -> str:
+    smaller = "use a shorter or smaller version"
+    return {
+        "died": f"{subject} crashed the program that read it: it is damaged or made to do so.",
+        "killed": f"{subject} was given up: the system ended the program that read it, twice, "
+        "perhaps for want of memory.",
+        "memory": f"{subject} needs more than {limits.memory_bytes / 1e9:.1f} GB of memory: "
+        f"{smaller}.",
+        "time": f"{subject} takes more than {limits.job_s:g} s: {smaller}.",
+        "silent": f"{subject} was given up: for {limits.silence_s:g} s nothing moved in reading "
+        "it.",
+        "answer": f"{subject} gives more than {limits.answer_bytes / 1e9:.1f} GB of results: "
+        f"{smaller}.",
+    }[cause]
+
+
+class JobStoppedError(Exception):
+    """The caller wanted the job no more."""
+
+
+class JobFailedError(RuntimeError):
+    """Something unforeseen in a worker, which lives on.
+
+    Attributes:
+        details: the end of its traceback, for a log.
+    """
+
+    def __init__(self, message: str, details: str):
+        super().__init__(message)
+        self.details = details
+
+
+class StartError(ValueError):
+    """A worker cannot start; the message is one sentence for the user."""

@@ -1,0 +1,210 @@
+"""What guarded workers run in tests: jobs that do what files can make a decoder do.
+
+Apart from the tests so that a worker need not import pytest.
+"""
+
+import ctypes
+import gc
+import os
+import re
+import struct
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from caddm_hf.guard_limits import GuardLimits
+from caddm_hf.guarded_worker import GuardedWorkers, ended_by_sigterm
+from caddm_hf.life_signs import checkpoint, now_at, sign_of_life
+from caddm_hf.media_files import MediaError
+
+MEGABYTE = 2**20
+
+
+class Doer:
+    """Does what a job says: the name of a method and its arguments."""
+
+    def __init__(self):
+        self.facts = {"pid": os.getpid()}
+        self._kept: list[bytearray] = []
+
+    def __call__(self, job, tell):
+        name, *arguments = job
+        self._tell = tell
+        return getattr(self, name)(*arguments)
+
+    def pid(self):
+        return os.getpid()
+
+    def double(self, number):
+        return 2 * number
+
+    def count(self, steps, pause_s=0.0):
+        for step in range(steps):
+            self._tell("Counting", step + 1, steps)
+            time.sleep(pause_s)
+        return steps
+
+    def unusable(self):
+        raise MediaError("'a.mp4' is damaged.")
+
+    def bug(self):
+        raise KeyError("a bug")
+
+    def exit(self):
+        os._exit(3)
+
+    def segfault(self):
+        ctypes.string_at(0)
+
+    def abort(self):
+        os.abort()
+
+    def raise_signal_once(self, number, mark):
+        """The first time only."""
+        if not Path(mark).exists():
+            Path(mark).touch()
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        return "done"
+
+    def raise_signal(self, number):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    def grow(self, megabytes):
+        """In small pieces, as a leak does."""
+        for _ in range(megabytes):
+            self._kept.append(bytearray(b"x" * MEGABYTE))
+            sign_of_life()
+        return os.getpid()
+
+    def grow_for_ever(self):
+        while True:
+            self._kept.append(bytearray(b"x" * MEGABYTE))
+            sign_of_life()
+
+    def grow_at_once(self, megabytes):
+        return len(bytearray(megabytes * MEGABYTE))
+
+    def sleep(self, seconds):
+        time.sleep(seconds)
+
+    def hang_in_native_code(self):
+        """Holds the interpreter's lock meanwhile, so no thread of the worker can act."""
+        re.match("(a+)+$", "a" * 60 + "b")
+
+    def busy(self, seconds, how):
+        signs = {"life": sign_of_life, "checkpoint": checkpoint, "silent": lambda: None}
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.02)
+            signs[how]()
+        return "done"
+
+    def threads(self, seconds, left_s):
+        """Several threads that look whether to stop; one goes on after the job."""
+
+        def look(end):
+            while time.monotonic() < end:
+                time.sleep(0.002)
+                checkpoint()
+
+        now = time.monotonic()
+        threads = [
+            threading.Thread(target=look, args=(now + seconds + rest,), daemon=True)
+            for rest in (0, 0, 0, left_s)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads[:3]:
+            thread.join()
+        return "done"
+
+    def steps(self, count, seconds, last_s=0.0):
+        for step in range(count):
+            now_at(f"step {step}")
+            self.busy(seconds, "life")
+        self.busy(last_s, "life")
+        return "done"
+
+    def write(self, name):
+        """A temporary file, left where it is."""
+        path = Path(tempfile.mkdtemp()) / name
+        path.write_bytes(bytes(1000))
+        return str(path)
+
+    def write_and_exit(self):
+        self.write("left")
+        os._exit(3)
+
+    def large(self, megabytes):
+        return bytes(megabytes * MEGABYTE)
+
+    def print(self):
+        print("from Python", flush=True)
+        print("on stderr", file=sys.stderr, flush=True)
+        os.write(1, b"from native code\n")
+        os.write(2, b"native, on stderr\n")
+
+    def half_a_message(self):
+        os.write(self._line().fileno(), struct.pack("!i", 1000) + b"half")
+        time.sleep(60)
+
+    def garbage(self):
+        self._line().send_bytes(b"no pickle")
+        time.sleep(60)
+
+    def endless_message(self):
+        os.write(self._line().fileno(), struct.pack("!i", -1) + struct.pack("!Q", 2**40))
+        time.sleep(60)
+
+    def unpicklable(self):
+        return lambda: None
+
+    def _line(self):
+        (line,) = (thing for thing in gc.get_objects() if isinstance(thing, Connection))
+        return line
+
+
+def load():
+    return Doer()
+
+
+def load_and_print():
+    print("loading", flush=True)
+    return Doer()
+
+
+def load_with_a_sentence():
+    raise ValueError("There is no such model.")
+
+
+def load_with_a_bug():
+    raise RuntimeError("a bug")
+
+
+def load_and_exit():
+    os._exit(3)
+
+
+def load_slowly():
+    time.sleep(60)
+
+
+def guard_until_ended(mark: str) -> None:
+    """A program that guards a sleeping worker, which leaves a file; for being killed."""
+    with ended_by_sigterm(), GuardedWorkers(load, GuardLimits()) as guard:
+        path = guard.run(("write", "left"))
+        print(guard.facts()["pid"], path, flush=True)
+        Path(mark).touch()
+        guard.run(("sleep", 60))
+
+
+if __name__ == "__main__":
+    try:
+        guard_until_ended(sys.argv[1])
+    except KeyboardInterrupt:
+        sys.exit(130)

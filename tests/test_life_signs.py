@@ -1,0 +1,85 @@
+"""caddm_hf.life_signs: who reads or downloads says so, and stops where it is told to."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_media import numbered_frames, write_video
+from made_server import Server
+
+from caddm_hf.life_signs import be_watched, checkpoint, now_at, sign_of_life
+from caddm_hf.media_source import local_media
+from caddm_hf.video_frames import probe_media
+
+
+class Watcher:
+    def __init__(self):
+        self.signs: list[str] = []
+        self.stop_after = 10**9
+
+    def alive(self) -> None:
+        self.signs.append("alive")
+
+    def checkpoint(self) -> None:
+        self.signs.append("checkpoint")
+        if self.signs.count("checkpoint") > self.stop_after:
+            raise InterruptedError
+
+    def now_at(self, step: str) -> None:
+        self.signs.append(step)
+
+
+@pytest.fixture
+def watcher() -> Iterator[Watcher]:
+    watcher = Watcher()
+    be_watched(watcher)
+    yield watcher
+    be_watched(None)
+
+
+def test_nobody_need_watch() -> None:
+    sign_of_life()
+    checkpoint()
+    now_at("a step")
+
+
+def test_what_is_told(watcher: Watcher) -> None:
+    sign_of_life()
+    checkpoint()
+    now_at("a step")
+    assert watcher.signs == ["alive", "checkpoint", "a step"]
+
+
+def test_reading_gives_signs(watcher: Watcher, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", numbered_frames(30))
+    assert probe_media(path).frame_count == 30
+    assert watcher.signs.count("checkpoint") >= 30  # one a packet
+    assert "alive" in watcher.signs
+
+
+def test_reading_stops_where_it_is_told_to(watcher: Watcher, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", numbered_frames(30))
+    watcher.stop_after = 5
+    with pytest.raises(InterruptedError):
+        probe_media(path)
+    assert watcher.signs.count("checkpoint") == 6
+
+
+def test_downloading_gives_signs_and_stops(watcher: Watcher, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        with local_media(server.url(), allow_private_addresses=True):
+            assert "checkpoint" in watcher.signs
+        watcher.stop_after = 0
+        with (
+            pytest.raises(InterruptedError),
+            local_media(server.url(), allow_private_addresses=True),
+        ):
+            pytest.fail("was downloaded")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert list(tmp_path.iterdir()) == []
