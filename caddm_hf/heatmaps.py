@@ -22,6 +22,10 @@ COMPOSITION_SIZE = 56
 # Standard deviation of an anchor's bump, as a share of its side: the box's rim then weighs
 # exp(-2) of its centre.
 BUMP_WIDTH = 0.25
+# Confidences are raised to this power before they are mixed. Anchors half sure of themselves lie
+# everywhere on a forged face; cubed, they weigh an eighth of the certain ones, and more of the map
+# lies on the forged place (docs/checkpoint.md has the measurement).
+EMPHASIS = 3
 
 
 @lru_cache(maxsize=8)
@@ -30,9 +34,9 @@ def _spread(device: torch.device) -> Tensor:
     """(168, P) float32: how much each anchor says about each of the P = 56 x 56 places.
 
     Every anchor is a Gaussian bump over its box. Within one scale the weights at a place are
-    divided by their sum, so that a scale's map is the weighted mean of the confidences of
-    the anchors around that place; the scales then weigh the same. A map of equal confidences
-    c is c everywhere, and no confidence in [0, 1] can leave [0, 1].
+    divided by their sum, so that a scale's map is the weighted mean of what the anchors around
+    that place say; the scales then weigh the same. If all say the same, so does the whole map,
+    and nothing in [0, 1] can leave [0, 1].
     """
     anchors = anchor_boxes(dtype=torch.float64)
     ticks = (torch.arange(COMPOSITION_SIZE, dtype=torch.float64) + 0.5) / COMPOSITION_SIZE
@@ -52,9 +56,9 @@ def anchor_heatmaps(confidences: Tensor, size: int) -> Tensor:
         size: side of the maps in pixels.
 
     Returns:
-        (B, size, size) float32 in [0, 1].
+        (B, size, size) float32 in [0, 1]; equal confidences c give c ** EMPHASIS everywhere.
     """
-    maps = confidences.float() @ _spread(confidences.device)
+    maps = confidences.float() ** EMPHASIS @ _spread(confidences.device)
     maps = maps.view(-1, 1, COMPOSITION_SIZE, COMPOSITION_SIZE)
     maps = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
     return maps[:, 0].clamp(0, 1)
