@@ -4,16 +4,27 @@ Gives the page to whoever can reach it; by default that is this machine alone.
 """
 
 import argparse
+import importlib.util
+import logging
 import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 EPILOG = (
-    "Set CADDM_PAGE_LOGIN=name:password to ask visitors for it. GRADIO_SERVER_NAME and "
+    "Without --host and --share only this machine can reach the page. Set "
+    "CADDM_PAGE_LOGIN=name:password to ask visitors for it. GRADIO_SERVER_NAME and "
     "GRADIO_SERVER_PORT serve as --host and --port where those are not given."
 )
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
+NO_MCP = (
+    "error: --mcp needs packages that are not installed: pip install 'gradio[mcp]', or leave "
+    "--mcp out"
+)
+# Seconds that open pages may delay the end.
+GRACE_S = 1
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,6 +39,50 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
     parser.add_argument(
+        "--offer-model",
+        metavar="ID",
+        action="append",
+        default=[],
+        help="another model visitors may choose; can be given several times",
+    )
+    parser.add_argument(
+        "--any-model",
+        action="store_true",
+        help="let visitors name any folder or Hub id (in any case where only this machine can "
+        "reach the page)",
+    )
+    parser.add_argument(
+        "--frames", type=_frames, default=32, metavar="N", help="looked at by default (32)"
+    )
+    parser.add_argument(
+        "--at-once",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="checks at the same time, each in a process with a model of its own (default 1)",
+    )
+    parser.add_argument(
+        "--longest-line",
+        type=_positive,
+        default=100,
+        metavar="N",
+        help="visitors that may wait; more are asked to come back later (default 100)",
+    )
+    parser.add_argument(
+        "--max-memory-gb",
+        type=_positive,
+        default=4,
+        metavar="GB",
+        help="memory of such a process (default 4)",
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=_positive,
+        default=900,
+        metavar="S",
+        help="time for one file (default 900)",
+    )
+    parser.add_argument(
         "--max-upload-mb",
         type=_positive,
         default=500,
@@ -37,7 +92,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--share", action="store_true", help="also open a public address through Gradio's servers"
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also serve the checks as tools for language models (MCP)",
+    )
     return parser
+
+
+def _frames(text: str) -> int:
+    value = int(text)
+    if not 8 <= value <= 96:
+        raise argparse.ArgumentTypeError("must lie between 8 and 96")
+    return value
 
 
 def _positive(text: str) -> int:
@@ -61,61 +128,108 @@ def login_from(text: str | None) -> tuple[str, str] | None:
     return name, password
 
 
+def only_here(options: argparse.Namespace) -> bool:
+    """Whether nobody but this machine can reach the page."""
+    host = options.host or os.environ.get("GRADIO_SERVER_NAME") or LOCAL_HOSTS[0]
+    return host in LOCAL_HOSTS and not options.share
+
+
 def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Path) -> int:
-    """Load the model and serve the page until interrupted; returns the exit status.
+    """Serve the page until interrupted; returns the exit status.
 
     Args:
         options: of `build_parser`.
         login: name and password visitors must give.
-        folder: for everything written: uploads, examples.
+        folder: for everything written: uploads, examples, what visitors download.
     """
     # Gradio reads these when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_TEMP_DIR", str(folder / "uploads"))
 
-    from caddm_hf.default_model import default_detector
-    from caddm_hf.example_media import make_examples
+    from caddm_hf.detection_config import DetectionConfig
+    from caddm_hf.guarded_worker import GuardLimits, StartError
     from caddm_hf.media_files import MediaLimits
-    from caddm_hf.model_loading import ModelError
-    from caddm_hf.page_layout import build_page
-    from caddm_hf.page_style import CSS, page_theme
-    from caddm_hf.video_detection import DetectionConfig, VideoDetector
+    from caddm_hf.page_jobs import guarded_runner, named_runner
 
     max_bytes = options.max_upload_mb * 2**20
-    config = DetectionConfig(limits=MediaLimits(max_file_bytes=max_bytes))
+    config = DetectionConfig(frames=options.frames, limits=MediaLimits(max_file_bytes=max_bytes))
+    limits = GuardLimits(
+        memory_bytes=options.max_memory_gb * 2**30, job_s=float(options.max_seconds)
+    )
+    if os.environ.get("SPACES_ZERO_GPU"):
+        # Only this process is lent the GPU, and `spaces` wants to come before torch.
+        import spaces  # noqa: F401
+
+        from caddm_hf.page_worker import LocalRunner, load_zero_gpu_detector
+
+        own = LocalRunner(lambda: load_zero_gpu_detector(options.model, options.revision, config))
+    else:
+        own = guarded_runner(options.model, options.revision, config, limits, options.at_once)
     try:
-        if options.model is None:
-            detector = default_detector(config)
-        else:
-            detector = VideoDetector.from_pretrained(
-                options.model, config, revision=options.revision
+        own.start()
+        # Imported while the worker loads the model.
+        from caddm_hf.example_media import make_examples
+        from caddm_hf.page_kept import KeptResults
+        from caddm_hf.page_layout import build_page
+        from caddm_hf.page_line import Line
+        from caddm_hf.page_models import ModelChoices
+        from caddm_hf.page_style import CSS, page_theme
+
+        examples = make_examples(folder / "examples")
+        try:
+            facts = own.facts()
+        except StartError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        models = ModelChoices(
+            own,
+            lambda name: named_runner(name, config, limits),
+            config,
+            options.offer_model,
+            options.any_model or only_here(options),
+        )
+        line = Line(options.at_once, options.longest_line)
+        page = build_page(models, facts, examples, line, KeptResults())
+        # Whoever waits holds one of Gradio's own places; it must not be what limits.
+        places = options.at_once + options.longest_line + 50
+        try:
+            page.queue(default_concurrency_limit=4).launch(
+                server_name=options.host,
+                server_port=options.port,
+                share=options.share,
+                auth=login,
+                max_file_size=max_bytes,
+                max_threads=places,
+                mcp_server=options.mcp,
+                theme=page_theme(),
+                css=CSS,
+                footer_links=["api", "settings"],
+                # Neither results nor file names of an investigation stay in the browser.
+                run_history=False,
+                ssr_mode=False,
+                prevent_thread_lock=True,
             )
-    except ModelError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    page = build_page(detector, make_examples(folder / "examples"))
-    try:
-        page.queue(max_size=20, default_concurrency_limit=1).launch(
-            server_name=options.host,
-            server_port=options.port,
-            share=options.share,
-            auth=login,
-            max_file_size=max_bytes,
-            theme=page_theme(),
-            css=CSS,
-            footer_links=["api", "settings"],
-            # Neither results nor file names of an investigation stay in the browser.
-            run_history=False,
-            ssr_mode=False,
-        )
-    except OSError:
-        print(
-            "error: the page cannot be served there: the port is taken, or the address is not "
-            "this machine's; choose another --port or --host",
-            file=sys.stderr,
-        )
-        return 2
-    return 0
+        except ImportError:  # of another version than Gradio wants
+            print(NO_MCP, file=sys.stderr)
+            return 2
+        except OSError:
+            print(
+                "error: the page cannot be served there: the port is taken, or the address is not "
+                "this machine's; choose another --port or --host",
+                file=sys.stderr,
+            )
+            return 2
+        try:
+            while page.is_running:
+                time.sleep(0.1)
+        finally:
+            # Whoever still has the page open does not keep the server, nor fill its log.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            page.server.config.timeout_graceful_shutdown = GRACE_S
+            page.close(verbose=False)
+        return 0
+    finally:
+        own.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,14 +240,24 @@ def main(arguments: list[str] | None = None) -> int:
         login = login_from(os.environ.get("CADDM_PAGE_LOGIN"))
     except ValueError as error:
         parser.error(str(error))
+    if options.mcp and importlib.util.find_spec("mcp") is None:
+        print(NO_MCP, file=sys.stderr)
+        return 2
     # A stop ends like Ctrl-C, so that what visitors uploaded is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="caddm-page-") as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder  # what is written goes with it
         try:
             return serve(options, login, Path(folder))
         except KeyboardInterrupt:
             return 0
+        finally:
+            tempfile.tempdir = before
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is closed and deleted; taking the interpreter apart with all its libraries takes seconds.
+    os._exit(status)

@@ -9,7 +9,6 @@ a model folder; push it. See docs/training.md.
 """
 
 import math
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -24,8 +23,10 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
+from caddm_hf.atomic_files import write_atomically
 from caddm_hf.contact_sheet import write_contact_sheet
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.imagenet_weights import WeightsError
@@ -327,7 +328,8 @@ class TrainingRun:
             facts,
             config.weights_precision == "half",
         )
-        shutil.copy(best.folder / PREDICTIONS_FILE, self.output / PREDICTIONS_FILE)
+        with write_atomically(self.output / PREDICTIONS_FILE) as file:
+            file.write((best.folder / PREDICTIONS_FILE).read_bytes())
         share = state.waiting_seconds / max(state.seconds, 1e-9)
         print(
             f"{self.output}: video AUC {metrics['video_auc']:.4f} at step {state.best_step}; "
@@ -364,6 +366,13 @@ def main(arguments: list[str] | None = None) -> int:
         sentence = str(error).strip().splitlines()[-1].removeprefix(WORKER_ERROR_PREFIX)
         print(f"error: {sentence}", file=sys.stderr)
         return status
+    except (OSError, SafetensorError) as error:  # the disk is full, say
+        reason = " ".join(str(error).split())[:200]
+        print(
+            f"error: {reason}; once that is mended, --resume_from_checkpoint latest goes on",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("stopped: --resume_from_checkpoint latest goes on", file=sys.stderr)
         return INTERRUPTED

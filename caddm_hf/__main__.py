@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .evaluation_commands import add_parsers
+from .export_command import add_export_parser
 from .scale_options import add_scale_options
 
 DESCRIPTION = (
@@ -55,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("checkpoint", metavar="AUTHORS.pkl", type=Path)
     convert.add_argument("output", metavar="OUT", type=Path, help="new model folder")
 
+    add_export_parser(commands)
     add_parsers(commands)
     return parser
 

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all, whenever the process or machine dies."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL_PREFIX = ".partial-"
+ABANDONED = re.compile(re.escape(PARTIAL_PREFIX) + r"(\d+)-(.+)")
 
 
 def sync_folder(folder: Path) -> None:
@@ -23,7 +25,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an exception."""
+    """A binary file that takes the place of `path` when the block ends without an exception.
+
+    What a killed process left of the same file is removed.
+    """
+    remove_abandoned(path.parent, path.name)
     partial = path.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{path.name}")
     try:
         with partial.open("wb") as file:
@@ -70,6 +76,31 @@ def remove_folder_atomically(folder: Path) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)
     shutil.rmtree(doomed)
+
+
+def remove_abandoned(folder: Path, name: str | None = None) -> None:
+    """Remove half-written files whose writer is dead; those of living processes stay.
+
+    Args:
+        folder: where `write_atomically` wrote.
+        name: of one file; by default of all.
+    """
+    for path in folder.glob(f"{PARTIAL_PREFIX}*"):
+        match = ABANDONED.fullmatch(path.name)
+        if match and name in (None, match[2]) and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process_id: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 would end the process
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def remove_partial(folder: Path) -> None:

@@ -10,16 +10,17 @@ and plain containers is refused. The backbone is recognised from the tensors the
 import os
 import pickle
 import re
-import shutil
-import tempfile
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import timm
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
+from .atomic_files import make_folder_atomically
 from .configuration_caddm import CaddmConfig
 from .image_processing_caddm import CaddmImageProcessor
 from .modeling_caddm import CaddmForDeepfakeDetection
@@ -82,6 +83,7 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
         raise CheckpointError(f"{path.name}: there is no such checkpoint file")
     if path.stat().st_size > MAX_CHECKPOINT_BYTES:
         raise CheckpointError(f"{path.name}: larger than {MAX_CHECKPOINT_BYTES >> 30} GiB")
+    _check_archive(path)
     try:
         with warnings.catch_warnings():
             # torch warns of pickles it may not be able to read; that it cannot is our message.
@@ -92,7 +94,7 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
             f"{path.name}: refused, because reading it would run code stored in it or because "
             f"it is no PyTorch checkpoint ({_first_line(error)})"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # damaged files make torch raise whatever it meets
         raise CheckpointError(
             f"{path.name}: not a readable PyTorch checkpoint ({_first_line(error)})"
         ) from error
@@ -103,6 +105,9 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     strange = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if strange:
         raise CheckpointError(f"{path.name}: entries that are not tensors: {_listed(strange)}")
+    unusual = [str(key) for key, value in content.items() if not _is_plain(value)]
+    if unusual:
+        raise CheckpointError(f"{path.name}: tensors without plain values: {_listed(unusual)}")
     tensors: dict[str, Tensor] = {}
     for key, value in content.items():
         name = re.sub(r"^(?:module\.)+", "", str(key))
@@ -110,6 +115,30 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
             raise CheckpointError(f"{path.name}: two tensors are called {name}")
         tensors[name] = value
     return tensors
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that would grow when it is read; PyTorch writes them uncompressed."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # a damaged directory makes zipfile raise whatever it meets
+        raise CheckpointError(f"{path.name}: a damaged archive ({_first_line(error)})") from error
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise CheckpointError(f"{path.name}: a compressed archive, which PyTorch never writes")
+    if sum(entry.file_size for entry in entries) > MAX_CHECKPOINT_BYTES:
+        raise CheckpointError(f"{path.name}: claims more than {MAX_CHECKPOINT_BYTES >> 30} GiB")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its values are all there, in memory and not in another form."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        return False
+    if tensor.is_quantized or tensor.is_complex():
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.nbytes
 
 
 def _first_line(error: BaseException) -> str:
@@ -236,12 +265,15 @@ def write_model_folder(path: str | os.PathLike, output_folder: str | os.PathLike
     if output_folder.exists() and (not output_folder.is_dir() or any(output_folder.iterdir())):
         raise CheckpointError(f"{output_folder} exists already and is not an empty folder")
     model = convert_checkpoint(path)
-    output_folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_folder.parent, prefix=".convert-") as work:
-        made = Path(work) / "model"
-        model.save_pretrained(made)
-        authors_image_processor().save_pretrained(made)
-        if output_folder.exists():
-            output_folder.rmdir()
-        shutil.move(made, output_folder)
+    try:
+        output_folder.parent.mkdir(parents=True, exist_ok=True)
+        with make_folder_atomically(output_folder) as made:
+            model.save_pretrained(made)
+            authors_image_processor().save_pretrained(made)
+            if output_folder.exists():
+                output_folder.rmdir()
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{output_folder} cannot be written ({_first_line(error)}); nothing is left of it"
+        ) from error
     return output_folder

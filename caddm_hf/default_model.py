@@ -1,23 +1,38 @@
-"""The detector that serves when no model is named."""
+"""The model that serves when none is named."""
 
 from pathlib import Path
 
 import torch
 
 from .detection_config import DetectionConfig
+from .model_loading import ModelError
 from .video_detection import VideoDetector
 
 BUNDLED_MODEL = Path(__file__).resolve().parent.parent / "checkpoints" / "caddm-lite0"
 
 
-def default_detector(
-    config: DetectionConfig = DetectionConfig(), device: torch.device | str | None = None
-) -> VideoDetector:
-    """The bundled checkpoint; while there is none, random weights from a fixed seed.
+def bundled_model() -> Path:
+    """The folder of the checkpoint that comes with the repository.
 
     Raises:
-        ModelError: the bundled checkpoint is there and damaged.
+        ModelError: it is not there, as where the package alone was installed.
     """
-    if BUNDLED_MODEL.is_dir():
-        return VideoDetector.from_pretrained(BUNDLED_MODEL, config, device)
-    return VideoDetector.untrained(seed=0, config=config)
+    if not BUNDLED_MODEL.is_dir():
+        raise ModelError(
+            f"The model that comes with the repository, 'checkpoints/{BUNDLED_MODEL.name}', is "
+            "not here: name another one."
+        )
+    return BUNDLED_MODEL
+
+
+def default_detector(
+    config: DetectionConfig = DetectionConfig(),
+    device: torch.device | str | None = None,
+    backend: str = "torch",
+) -> VideoDetector:
+    """A detector with the bundled checkpoint.
+
+    Raises:
+        ModelError: the checkpoint is missing or damaged.
+    """
+    return VideoDetector.from_pretrained(bundled_model(), config, device, backend)

@@ -2,8 +2,8 @@
 
 Everything comes from one portrait, `skimage.data.astronaut()`: Eileen Collins in a photograph
 by NASA, released into the public domain, with no known copyright restrictions; scikit-image
-ships it. The swap is harmless and crude on purpose: the inner face is put back mirrored and in
-another tint, which leaves the kind of rim that the detector looks for.
+ships it. The swap is harmless and crude on purpose: the inner face is put back mirrored, softer
+and in another tint, which leaves the kind of traces that the detector looks for.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def swapped_portrait(portrait_rgb: np.ndarray) -> np.ndarray:
     # x becomes 2 * middle - x: the reflection about the face's own axis.
     mirror = np.array([[-1, 0, 2 * middle_x], [0, 1, 0]], np.float32)
     mirrored = cv2.warpAffine(portrait_rgb, mirror, (width, height), flags=cv2.INTER_LINEAR)
-    mirrored = cv2.GaussianBlur(mirrored, (0, 0), 0.7).astype(np.float32)
+    mirrored = cv2.GaussianBlur(mirrored, (0, 0), 1.5).astype(np.float32)
     tinted = mirrored * np.array([1.06, 0.94, 0.86], np.float32) + 4
     mask = np.zeros((height, width), np.float32)
     cv2.ellipse(

@@ -1,4 +1,4 @@
-"""Faces with five points in every sampled frame: facenet-pytorch's MTCNN behind one interface.
+"""Faces with five points in every sampled frame: MTCNN behind one interface.
 
 The MTCNN weights come inside the facenet-pytorch wheel, so nothing is downloaded. Serving and
 data preparation find faces through this file, so that both see the same crops.
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
-from facenet_pytorch.models.utils.detect_face import detect_face
 
-# MTCNN's own smallest face; its first network sees 12 px windows of a pyramid from there.
-SMALLEST_FACE_PX = 20
+from .mtcnn_cascade import SMALLEST_FACE_PX, MtcnnCascade
+
 FRAMES_AT_ONCE = 8
+# More frames in the networks at once fall out of the processor's cache.
+FRAMES_IN_CASCADE = 4
 # Black border, as a share of the longer side, for faces at the rim.
 BORDER_SHARE = 1 / 3
 # The last network's window before its box is refined, as a multiple of the refined box.
@@ -71,7 +71,7 @@ class FaceDetector:
         self.max_side = max_side
         self.least_confidence = least_confidence
         self.device = torch.device(device or "cpu")
-        self._networks = MTCNN(device=self.device).eval()
+        self._cascade = MtcnnCascade(self.device)
 
     def detect(
         self, frames_rgb: Sequence[np.ndarray], border_if_empty: bool = False
@@ -109,7 +109,10 @@ class FaceDetector:
         return found
 
     def _detect(
-        self, frames_rgb: Sequence[np.ndarray], max_side: int, border_if_empty: bool
+        self,
+        frames_rgb: Sequence[np.ndarray],
+        max_side: int,
+        border_if_empty: bool,
     ) -> list[list[DetectedFace]]:
         found: list[list[DetectedFace]] = [[] for _ in frames_rgb]
         by_size: dict[tuple[int, ...], list[int]] = {}
@@ -119,14 +122,19 @@ class FaceDetector:
             for start in range(0, len(indexes), FRAMES_AT_ONCE):
                 chosen = indexes[start : start + FRAMES_AT_ONCE]
                 faces = self._detect_equal_sized(
-                    [frames_rgb[index] for index in chosen], max_side, border_if_empty
+                    [frames_rgb[index] for index in chosen],
+                    max_side,
+                    border_if_empty,
                 )
                 for index, frame_faces in zip(chosen, faces, strict=True):
                     found[index] = frame_faces
         return found
 
     def _detect_equal_sized(
-        self, frames_rgb: list[np.ndarray], max_side: int, border_if_empty: bool
+        self,
+        frames_rgb: list[np.ndarray],
+        max_side: int,
+        border_if_empty: bool,
     ) -> list[list[DetectedFace]]:
         height, width = frames_rgb[0].shape[:2]
         zoom = min(1.0, max_side / max(height, width))
@@ -135,7 +143,7 @@ class FaceDetector:
             [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]
         )
         to_frame = np.array([width / size[0], height / size[1]], np.float32)
-        found = self._search(small, to_frame, border=0)
+        found = self._search(small, to_frame, 0)
         again = [
             index
             for index, faces in enumerate(found)
@@ -159,26 +167,10 @@ class FaceDetector:
         rows_cols = [(border, border + lacking) for lacking in missing]
         if border or any(missing):
             frames = np.pad(frames, ((0, 0), *rows_cols, (0, 0)))
-        networks = self._networks
-        with torch.inference_mode():
-            boxes, points = detect_face(
-                frames,
-                SMALLEST_FACE_PX,
-                networks.pnet,
-                networks.rnet,
-                networks.onet,
-                networks.thresholds,
-                networks.factor,
-                self.device,
-            )
         return [
-            self._faces_of_frame(
-                np.asarray(rows, np.float32).reshape(-1, 5),
-                np.asarray(five, np.float32).reshape(-1, 5, 2),
-                to_frame,
-                border,
-            )
-            for rows, five in zip(boxes, points, strict=True)
+            self._faces_of_frame(boxes, points, to_frame, border)
+            for start in range(0, len(frames), FRAMES_IN_CASCADE)
+            for boxes, points in self._cascade(frames[start : start + FRAMES_IN_CASCADE])
         ]
 
     def _faces_of_frame(

@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from .face_masks import check_points, face_outline, fill_outline
 from .hub_ids import HUB_ID
+from .stored_pictures import FrameDataError, decode_picture
 
 FRAME_FEATURES = datasets.Features(
     {
@@ -57,10 +58,6 @@ SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val",
 SAME_FRAME_LEVELS = 6.0
 COMPARED_SIDE = 128  # frames are compared at about this size
 LEAST_SURROUNDINGS = 0.01  # of the compared region, below which nothing can be said
-
-
-class FrameDataError(ValueError):
-    """A collection that cannot be used; the message is one sentence for who chose it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +147,7 @@ def open_split(
     except FrameDataError:
         raise
     except Exception as error:  # `datasets` and the Hub client raise whatever they meet
-        raise FrameDataError(f"Data '{name}' cannot be read: {_first_line(error)}") from error
+        raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
     features = rows.features
     if features is None:  # a stream of a format without a schema
         raise FrameDataError(f"Data '{name}' does not say which columns it has.")
@@ -185,7 +182,10 @@ def _parquet_files(path: Path, split: str) -> list[str]:
     return []
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; `datasets` hides causes behind others."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
 
@@ -248,30 +248,6 @@ def read_row(
         points_xy=points_xy,
         label=label,
     )
-
-
-def decode_picture(picture, name: str | None = None) -> np.ndarray:
-    """A picture as `datasets` gives it -> (H, W, 3) uint8 RGB.
-
-    Args:
-        picture: a PIL image, or what `Image(decode=False)` gives: bytes and path.
-        name: names the row in messages.
-
-    Raises:
-        FrameDataError: it cannot be decoded.
-    """
-    if not isinstance(picture, dict):
-        return np.asarray(picture.convert("RGB"))
-    data = picture.get("bytes")
-    try:
-        if data is None:
-            data = Path(picture["path"]).read_bytes()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except (OSError, TypeError, ValueError, cv2.error):
-        image = None
-    if image is None:
-        raise FrameDataError(f"A picture of video '{name}' cannot be decoded.")
-    return image
 
 
 class FrameTable:

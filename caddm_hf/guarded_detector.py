@@ -42,10 +42,11 @@ class DetectorSource:
     """Which detector workers load.
 
     Attributes:
-        model: folder or Hub id; None for the bundled one, or random weights where there is none.
+        model: folder or Hub id; None for the bundled one.
         revision: on the Hub.
         device: of torch; None for a GPU where there is one.
         config: how videos are looked at.
+        backend: what computes the network, as `inference_backends` names it.
         one_thread: whether a worker keeps to one thread, as where there are several.
     """
 
@@ -53,6 +54,7 @@ class DetectorSource:
     revision: str | None = None
     device: str | None = None
     config: DetectionConfig = field(default_factory=DetectionConfig)
+    backend: str = "torch"
     one_thread: bool = False
 
     def __call__(self) -> "_DetectorAtWork":
@@ -77,10 +79,10 @@ class DetectorSource:
             torch.set_num_threads(1)
         try:
             if self.model is None:
-                detector = default_detector(self.config, self.device)
+                detector = default_detector(self.config, self.device, self.backend)
             else:
                 detector = VideoDetector.from_pretrained(
-                    self.model, self.config, self.device, revision=self.revision
+                    self.model, self.config, self.device, self.backend, revision=self.revision
                 )
         except RuntimeError as error:  # torch's, such as of a device that is not there
             raise ValueError(str(error)) from error

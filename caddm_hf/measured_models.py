@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 
-from .default_model import BUNDLED_MODEL
+from .default_model import bundled_model
 from .evaluation_report import warn
 from .model_loading import LoadedModel, ModelError, load_model, untrained_model
 from .verdicts import Thresholds
@@ -23,9 +23,9 @@ def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Pat
     Raises:
         ModelError: it cannot be used; the sentence says why.
     """
-    if name is None and BUNDLED_MODEL.is_dir():
-        name = str(BUNDLED_MODEL)
-    if name in (None, "untrained"):
+    if name is None:
+        name = str(bundled_model())
+    if name == "untrained":
         return untrained_model(), None
     folder = Path(name) if Path(name).is_dir() else None
     if folder is not None:

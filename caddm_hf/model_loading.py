@@ -4,28 +4,26 @@ Our own classes are used, never code from the checkpoint, and weights are read f
 only, so loading a stranger's model executes nothing of theirs.
 """
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 
 from .configuration_caddm import CaddmConfig
-from .hub_ids import HUB_ID
 from .image_processing_caddm import CaddmImageProcessor
+from .model_files import (
+    ModelError,
+    find_model_files,
+    first_line,
+    read_config,
+    read_processor,
+    read_weights,
+)
 from .modeling_caddm import CaddmForDeepfakeDetection
 
 # The slim CPU model that stands in while no trained checkpoint is at hand.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"
 STAND_IN_ARTIFACT_WIDTH = 192
-
-
-class ModelError(ValueError):
-    """A model that cannot be used; the message is one sentence for the person who chose it."""
 
 
 @dataclass(frozen=True)
@@ -75,80 +73,15 @@ def load_model(
         ModelError: there is no such model, it cannot be reached, or it is not a CADDM model.
     """
     name = os.fspath(model_id)
-    folder = Path(name)
-    if folder.exists():
-        _check_folder(folder)
-    elif not HUB_ID.fullmatch(name):
-        raise ModelError(f"Model '{name}' is neither a folder nor a Hub id of the form user/name.")
-    options = {"revision": revision, "token": token, "local_files_only": local_files_only}
+    files = find_model_files(name, revision, token, local_files_only)
+    config = read_config(files)
+    image_processor = read_processor(files)
+    tensors = read_weights(files, config)
     try:
-        config = CaddmConfig.from_pretrained(name, **options)
-        if config.model_type != CaddmConfig.model_type or "backbone" not in config.to_dict():
-            raise ModelError(f"Model '{name}' is not a CADDM model.")
-        model, report = CaddmForDeepfakeDetection.from_pretrained(
-            name, config=config, use_safetensors=True, output_loading_info=True, **options
+        # Without a name to look up nothing else is read.
+        model = CaddmForDeepfakeDetection.from_pretrained(
+            None, config=config, state_dict=tensors, dtype=torch.float32
         )
-        image_processor = CaddmImageProcessor.from_pretrained(name, **options)
-    except ModelError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        SafetensorError,
-        HfHubHTTPError,
-        HFValidationError,
-    ) as error:
-        raise ModelError(_explanation(name, folder.exists(), error)) from error
-    incomplete = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
-    if incomplete:
-        raise ModelError(
-            f"Model '{name}' is incomplete: {len(incomplete)} tensors are missing or misshaped, "
-            f"such as {incomplete[0]}."
-        )
-    return LoadedModel(model.eval(), image_processor, name, _commit(name, revision))
-
-
-def _commit(name: str, revision: str | None) -> str | None:
-    """The commit a model was just loaded from: its files lie in the cache under that name."""
-    if Path(name).exists():
-        return None
-    cached = try_to_load_from_cache(name, "config.json", revision=revision)
-    return Path(cached).parent.name if isinstance(cached, str) else None
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that is no CADDM model before transformers reads it."""
-    if not folder.is_dir():
-        raise ModelError(
-            f"Model '{folder}' is a file; a model is a folder. An authors' .pkl becomes one with "
-            "python -m caddm_hf convert FILE FOLDER."
-        )
-    try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError):
-        raise ModelError(f"Folder '{folder}' holds no readable config.json of a model.") from None
-    if kind != CaddmConfig.model_type:
-        raise ModelError(f"Folder '{folder}' holds a model of type {kind!r}, not a CADDM model.")
-
-
-def _explanation(name: str, is_folder: bool, error: Exception) -> str:
-    cause = error.__cause__ if isinstance(error, OSError) and error.__cause__ else error
-    status = getattr(getattr(cause, "response", None), "status_code", None)
-    if status in (401, 403, 404):
-        return (
-            f"Model '{name}' was not found on the Hub, or is private and no token with access to "
-            "it was given."
-        )
-    if status is not None:
-        return f"The Hub answered {status} when asked for model '{name}'; try again later."
-    if isinstance(error, LocalEntryNotFoundError) or "couldn't connect" in str(error):
-        return (
-            f"Model '{name}' is not in the cache and the Hub cannot be reached: check the "
-            "connection, or give a model folder."
-        )
-    detail = " ".join(str(error).split())[:200]
-    if is_folder or isinstance(error, (ValueError, TypeError)):
-        return f"Model '{name}' cannot be loaded: {detail}"
-    return f"Model '{name}' could not be fetched from the Hub: {detail}"
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"Model '{name}' cannot be loaded: {first_line(error)}") from error
+    return LoadedModel(model.eval(), image_processor, name, files.revision)

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .face_masks import check_points, five_points
-from .frame_dataset import FrameDataError, decode_picture
+from .frame_dataset import FrameDataError, decode_picture, first_line
 from .hub_ids import HUB_ID
+from .stored_pictures import picture_bytes
 
 # In the order in which they are looked for; a training split has to be asked for.
 SPLITS = ("test", "validation", "train")
@@ -154,8 +155,7 @@ def open_rows(
     except FrameDataError:
         raise
     except Exception as error:  # `datasets` and the Hub client raise whatever they meet
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise FrameDataError(f"Data '{name}' cannot be read: {lines[0][:200]}") from error
+        raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
     if not len(rows):
         raise FrameDataError(f"Data '{name}' holds no rows.")
     missing = [column for column in needed if column not in rows.features]
@@ -213,7 +213,4 @@ def _split_of(file_name: str) -> str | None:
 
 
 def _picture_digest(picture: dict) -> str:
-    data = picture["bytes"]
-    if data is None:
-        data = Path(picture["path"]).read_bytes()
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.blake2b(picture_bytes(picture), digest_size=16).hexdigest()

@@ -1,15 +1,31 @@
-"""Runs the page's checks, one at a time, and stops those whose visitor wants no result."""
+"""Runs the page's checks in the order they were asked for, and stops those nobody waits for."""
 
+import asyncio
 import logging
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from .guarded_worker import JobStoppedError, StartError
 from .media_files import MediaError
+from .page_jobs import CheckJob
+from .page_line import Line, LineFullError
+from .page_models import ModelChoiceError, ModelChoices
 from .report import VideoReport
-from .video_detection import Progress, VideoDetector
+from .report_views import main_person_only, rejudge
 
 logger = logging.getLogger(__name__)
+
+Tell = Callable[[str, int, int], None]
+Result = TypeVar("Result")
+
+FULL = "Too many people are waiting for a check just now; please try again in a few minutes."
+UNFORESEEN = (
+    "Something went wrong while checking this file; it was not judged. Please report it to "
+    "whoever runs this page."
+)
 
 
 class CheckStoppedError(Exception):
@@ -20,82 +36,166 @@ class CheckFailedError(Exception):
     """The file cannot be checked; the message is one sentence for the visitor."""
 
 
-class Checks:
-    """The checks of all visitors, around the one detector of the process.
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a visitor may choose about a check.
 
-    A visitor is named by anything hashable. Once they have chosen a file, checks of any other
-    file are stopped, whether they run or wait for their turn.
-
-    Args:
-        detector: used by one check at a time.
+    Attributes:
+        frames: to sample; as the detector is configured if None.
+        model: folder or Hub id; the page's own if empty.
+        sensitivity: a key of `ModelFacts.sensitivities`.
+        main_person: judge only whoever is seen most.
     """
 
-    def __init__(self, detector: VideoDetector):
-        self.detector = detector
-        self._in_use = threading.Lock()
-        self._running: dict[Hashable, tuple[str, threading.Event]] = {}
-        self._chosen: dict[Hashable, str | None] = {}
+    frames: int | None = None
+    model: str = ""
+    sensitivity: str = ""
+    main_person: bool = False
 
-    def run(
+
+class _Job:
+    """Something a visitor waits for.
+
+    Attributes:
+        chosen: what it is about.
+        stop: tells the thread that does it.
+        stopped: tells who waits for it.
+    """
+
+    def __init__(self, chosen: str):
+        self.chosen = chosen
+        self.stop = threading.Event()
+        self.stopped = asyncio.Event()
+
+    def ask_to_stop(self) -> None:
+        self.stop.set()
+        self.stopped.set()
+
+
+class Checks:
+    """The checks of all visitors.
+
+    A visitor is named by anything hashable. All methods belong to one event loop; the work is
+    done in threads.
+
+    Args:
+        models: the detectors.
+        line: who waits.
+    """
+
+    def __init__(self, models: ModelChoices, line: Line):
+        self.models = models
+        self.line = line
+        self._jobs: dict[Hashable, list[_Job]] = {}
+        self._ending: set[asyncio.Future] = set()
+
+    async def run(
         self,
         path: str,
-        frames: int | None,
+        options: CheckOptions,
         visitor: Hashable,
-        progress: Progress,
+        tell: Tell,
+        chosen: str | None = None,
     ) -> VideoReport:
         """Judge a file.
 
         Args:
             path: an uploaded file.
-            frames: to sample; by default as the detector is configured.
+            options: the visitor's choices.
             visitor: whose check it is.
-            progress: called with (stage, done, total).
+            tell: called with (stage, done, total), in any thread.
+            chosen: what the visitor chose, if not just this file; `choose` names it, too.
 
         Raises:
             CheckStoppedError: the visitor stopped it or chose another file.
             CheckFailedError: the file cannot be used, or something unforeseen happened, which
                 is logged.
         """
-        stop = threading.Event()
 
-        def tell(stage: str, done: int, total: int) -> None:
-            if stop.is_set():
+        def judge(stop: threading.Event) -> VideoReport:
+            with self.models.runner(options.model) as runner:
+                thresholds = runner.facts(stop).thresholds_for(options.sensitivity)
+                job = CheckJob(path, options.frames, Path(path).name)
+                report = runner.run(job, tell, stop)
+            if thresholds is not None:
+                report = rejudge(report, thresholds, self.models.config)
+            return main_person_only(report) if options.main_person else report
+
+        return await self.work(judge, path if chosen is None else chosen, visitor, tell)
+
+    async def work(
+        self,
+        function: Callable[[threading.Event], Result],
+        chosen: str,
+        visitor: Hashable,
+        tell: Tell,
+    ) -> Result:
+        """Do something costly with a file when it is this visitor's turn.
+
+        Args:
+            function: called in a thread, with an event that is set when it should stop.
+            chosen, visitor, tell: as in `run`; errors too.
+        """
+        job = _Job(chosen)
+        self._jobs.setdefault(visitor, []).append(job)
+        # Apart from this wait, so that a place in line is held until nothing of the work runs any
+        # more, while a visitor who stops it need not wait for that.
+        working = asyncio.ensure_future(self._in_line(function, job, tell))
+        stopped = asyncio.ensure_future(job.stopped.wait())
+        try:
+            await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if job.stopped.is_set():
                 raise CheckStoppedError
-            progress(stage, done, total)
+            return working.result()
+        except LineFullError:
+            raise CheckFailedError(FULL) from None
+        except (CheckStoppedError, JobStoppedError):
+            raise CheckStoppedError from None
+        except (MediaError, ModelChoiceError, StartError) as error:
+            raise CheckFailedError(str(error)) from error
+        except Exception as error:  # a visitor gets a sentence, whatever happens
+            logger.exception("A check failed%s", _details(error))
+            raise CheckFailedError(UNFORESEEN) from error
+        finally:
+            stopped.cancel()
+            job.ask_to_stop()
+            self._ending.add(working)
+            working.add_done_callback(self._forget)
+            self._jobs[visitor].remove(job)
+            if not self._jobs[visitor]:
+                del self._jobs[visitor]
 
-        with self._in_use:
-            self._running[visitor] = (path, stop)
-            try:
-                if self._chosen.get(visitor, path) != path:
-                    raise CheckStoppedError
-                return self.detector(path, frames=frames, progress=tell, name=Path(path).name)
-            except CheckStoppedError:
-                raise
-            except MediaError as error:
-                raise CheckFailedError(str(error)) from error
-            except Exception as error:  # a visitor gets a sentence, whatever happens
-                logger.exception("A check failed")
-                raise CheckFailedError(
-                    "Something went wrong while checking this file; it was not judged. Please "
-                    "report it to whoever runs this page."
-                ) from error
-            finally:
-                del self._running[visitor]
+    async def _in_line(
+        self, function: Callable[[threading.Event], Result], job: "_Job", tell: Tell
+    ) -> Result:
+        def tell_place(ahead: int) -> None:
+            if job.stop.is_set():
+                raise CheckStoppedError
+            tell(f"Waiting: number {ahead + 1} in line", 0, 1)
 
-    def choose(self, visitor: Hashable, path: str | None) -> None:
-        """From now on only checks of this file matter to the visitor; None is no file."""
-        self._chosen[visitor] = path
-        running, stop = self._running.get(visitor, (path, None))
-        if stop is not None and running != path:
-            stop.set()
+        with self.line.join() as place:
+            await place.reach_front(tell_place)
+            if job.stop.is_set():
+                raise CheckStoppedError
+            return await asyncio.to_thread(function, job.stop)
+
+    def _forget(self, ended: asyncio.Future) -> None:
+        self._ending.discard(ended)
+        if not ended.cancelled():
+            ended.exception()  # whoever waited has been told; nobody else is to be warned
+
+    def choose(self, visitor: Hashable, chosen: str | None) -> None:
+        """From now on only checks of this matter to the visitor; None is nothing."""
+        for job in self._jobs.get(visitor, ()):
+            if job.chosen != chosen:
+                job.ask_to_stop()
 
     def stop(self, visitor: Hashable) -> None:
-        """Stop this visitor's running check, if there is one, at its next step."""
-        _, stop = self._running.get(visitor, (None, None))
-        if stop is not None:
-            stop.set()
+        """Stop this visitor's checks, whether they run or wait for their turn."""
+        self.choose(visitor, None)
 
-    def leave(self, visitor: Hashable) -> None:
-        """The visitor is gone: stop their check and forget them."""
-        self.stop(visitor)
-        self._chosen.pop(visitor, None)
+
+def _details(error: Exception) -> str:
+    """What a worker process wrote of its own failure, for the log."""
+    details = getattr(error, "details", "")
+    return f", in a worker:\n{details}" if details else ""

@@ -4,34 +4,32 @@ One self-contained piece of HTML: pictures and plots lie in it, nothing is fetch
 escapes every value put into it; names of files and models are a stranger's text.
 """
 
-import base64
 import json
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from .page_moments import heat_layer, layer_uri, moments_of
 from .report import PersonReport, VideoReport
 from .report_figures import (
+    SuspiciousFace,
     data_uri,
-    draw_artifact_boxes,
     heatmap_legend,
     most_suspicious_faces,
-    overlay_heatmap,
     score_plot_svg,
     show_percent,
     show_time,
 )
-from .verdicts import Judgement, Verdict
-
-VERDICT_WORDS = {
-    Verdict.FAKE: "Looks fake",
-    Verdict.REAL: "No sign of forgery found",
-    Verdict.CANNOT_TELL: "Cannot tell",
-}
-EVIDENCE_NOT_PROOF = (
-    "A score is evidence, not proof: weigh it with where the file comes from and what else is "
-    "known."
+from .report_words import (
+    EVIDENCE_NOT_PROOF,
+    VERDICT_WORDS,
+    is_picture,
+    probability_meaning,
+    verdict_meaning,
 )
+from .suspicious_faces import face_pictures
+from .verdicts import Judgement
+
 # More cards than this are folded away, and so is who could not be judged beside those who could.
 MOST_CARDS = 6
 PLOT_WIDTHS_PX = {"wide": 640, "narrow": 300}
@@ -44,9 +42,15 @@ MACROS = """
   <i class="mark" style="left:{{ probability * 100 }}%"></i>
 </div>
 {%- endmacro -%}
+{%- macro stack(crop, heat, alt) -%}
+<div class="stack"><img src="{{ crop }}" alt="{{ alt }}"><img class="heat" src="{{ heat }}" alt="">
+</div>
+{%- endmacro -%}
 {%- macro card(person) -%}
 <article class="person {{ person.verdict }}">
+  {%- if person.face %}
   <img class="face" src="{{ person.face }}" alt="Person {{ person.id }}" width="112" height="112">
+  {%- else %}<div class="face none">no picture kept</div>{% endif %}
   <div class="person-facts">
     <h4>Person {{ person.id }}: <span class="words">{{ person.words }}</span></h4>
     {%- if person.probability is not none %}
@@ -54,12 +58,17 @@ MACROS = """
     {{ meter(person.probability) }}
     {%- endif %}
     {%- if person.reason %}<p>{{ person.reason }}</p>{% endif %}
+    {%- if person.share %}<p>{{ person.share }}</p>{% endif %}
     <p class="small">{{ person.seen }}</p>
   </div>
   {%- if person.plots %}
   <div class="plot">
-    <p class="small">Score over time. Choose a point to see that moment in the video.</p>
+    <p class="small">Score over time. Choose a point, or use the arrow keys, to see that moment in
+      the video.</p>
+    <div class="timeline" role="slider" tabindex="0" aria-label="Moments of person {{ person.id }}"
+      aria-valuemin="1" aria-valuemax="{{ person.moments }}" aria-valuenow="1">
     {%- for name, svg in person.plots %}<div class="{{ name }}">{{ svg }}</div>{% endfor %}
+    </div>
   </div>
   {%- endif %}
 </article>
@@ -74,29 +83,33 @@ REPORT = (
   {%- if probability is not none %}
   <p class="score">Probability of fake: <b>{{ percent }}</b></p>
   {{ meter(probability) }}
+  <p class="small scale-words" aria-hidden="true"><span>real below
+    {{ real_below }}</span><span>fake above {{ fake_above }}</span></p>
   {%- endif %}
+  <p>{{ meaning }}</p>
   {%- if warnings %}
   <ul class="warnings" aria-label="Warnings">
     {%- for warning in warnings %}<li>{{ warning }}</li>{% endfor %}
   </ul>
   {%- endif %}
-  <p>{{ meaning }}</p>
-  <p class="small">{{ evidence_not_proof }}</p>
+  <p class="small">{% if probability_meaning %}{{ probability_meaning }} {% endif -%}
+    {{ evidence_not_proof }}</p>
 </section>
 <dl class="facts">
   {%- for name, value in facts %}<div><dt>{{ name }}</dt><dd>{{ value }}</dd></div>{% endfor %}
 </dl>
 {%- if people %}
-<h3>People</h3>
+<h3>{{ "Person" if people | length == 1 and not more_people else "People" }}</h3>
 {%- for person in people %}{{ card(person) }}{% endfor %}
 {%- if more_people %}
-<details class="more"><summary>{{ more_people | length }} more people</summary>
+<details class="more"><summary>{{ more_people | length }} more
+  {{ "person" if more_people | length == 1 else "people" }}</summary>
   {%- for person in more_people %}{{ card(person) }}{% endfor %}
 </details>
 {%- endif %}
 {%- endif %}
 {%- if faces %}
-<h3>{{ "The faces" if is_picture else "Most suspicious faces" }}</h3>
+<h3>{{ "The faces" if picture else "Most suspicious faces" }}</h3>
 <div class="legend small">
   <span class="scale">Heatmap: 0
     <img src="{{ legend }}" alt="the face as it is, to bright yellow" width="128" height="12">
@@ -107,26 +120,22 @@ REPORT = (
 {%- for face in faces %}
 <figure>
   <div class="triple">
-    <img src="{{ face.plain }}" alt="Face of person {{ face.person }}{{ face.at }}">
-    <img src="{{ face.heat }}" alt="The same face under its heatmap">
-    <img src="{{ face.boxed }}" alt="The same face with {{ face.boxes }}">
+    <img src="{{ face.plain }}" alt="{{ face.plain_alt }}">
+    {{ stack(face.plain, face.heat, face.heat_alt) }}
+    <img src="{{ face.boxed }}" alt="{{ face.boxed_alt }}">
   </div>
   <figcaption>
     {%- if face.time_s is not none -%}
     <button type="button" class="moment" data-time="{{ face.time_s }}"
       title="Show this moment in the video">{{ face.shown_time }}</button>
     {% endif -%}
-    <b>{{ face.percent }}</b> person {{ face.person }}; heatmap peak {{ face.peak }};
-    {{ face.boxes }}
+    {{ face.caption }}
   </figcaption>
 </figure>
 {%- endfor %}
 </div>
 {%- endif %}
-<details class="json"><summary>Report as JSON</summary>
-  <p><a download="report.json" href="{{ json_uri }}">Download report.json</a></p>
-  <pre tabindex="0">{{ json }}</pre>
-</details>
+<div hidden data-moments="{{ moments }}"></div>
 """
 )
 
@@ -140,33 +149,35 @@ _notice_template = _environment.from_string(NOTICE)
 
 def report_html(report: VideoReport) -> str:
     """The result area for a report."""
-    is_picture = report.duration_s == 0
-    report_json = json.dumps(report.to_dict(), indent=1)
     judged = sum(p.judgement.fake_probability is not None for p in report.people)
     cards = min(judged or len(report.people), MOST_CARDS)
+    people = [_person_values(report, person) for person in report.people]
     return _report_template.render(
         **_judgement_values(report.judgement),
-        meaning=_meaning(report, "picture" if is_picture else "video"),
+        meaning=verdict_meaning(report),
+        probability_meaning=probability_meaning(report),
         evidence_not_proof=EVIDENCE_NOT_PROOF,
         thresholds=report.thresholds,
+        real_below=f"{report.thresholds.real_below:.0%}",
+        fake_above=f"{report.thresholds.fake_above:.0%}",
         warnings=report.warnings,
-        facts=_facts(report, is_picture),
-        people=[_person_values(report, person) for person in report.people[:cards]],
-        more_people=[_person_values(report, person) for person in report.people[cards:]],
-        faces=_face_values(report, is_picture),
-        is_picture=is_picture,
+        facts=_facts(report),
+        people=people[:cards],
+        more_people=people[cards:],
+        faces=[
+            _face_values(report, suspicious)
+            for suspicious in most_suspicious_faces(report)
+            if suspicious.face.has_pictures
+        ],
+        picture=is_picture(report),
         legend=data_uri(heatmap_legend(), quality=95),
-        json=report_json,
-        json_uri="data:application/json;base64,"
-        + base64.b64encode(report_json.encode()).decode("ascii"),
+        moments=json.dumps(moments_of(report)),
     )
 
 
-def error_html(message: str) -> str:
+def error_html(message: str, title: str = "This file could not be checked") -> str:
     """The result area where a file could not be used."""
-    return _notice_template.render(
-        kind="error", role="alert", title="This file could not be checked", text=message
-    )
+    return _notice_template.render(kind="error", role="alert", title=title, text=message)
 
 
 def notice_html(text: str) -> str:
@@ -184,38 +195,23 @@ def _judgement_values(judgement: Judgement) -> dict:
     }
 
 
-def _meaning(report: VideoReport, noun: str) -> str:
-    """What the verdict says, in one or two sentences."""
-    judgement = report.judgement
-    if judgement.verdict is Verdict.CANNOT_TELL:
-        return judgement.explanation
-    judged = [p for p in report.people if p.judgement.fake_probability is not None]
-    if judgement.verdict is Verdict.FAKE:
-        return (
-            f"The detector sees traces of a forged face in this {noun}, most of all in person "
-            f"{judged[0].id}. One forged face makes a forged {noun}."
-        )
-    whom = "the person" if len(judged) == 1 else f"any of the {len(judged)} people"
-    return (
-        f"The detector sees no traces of a forged face in {whom} it could judge. Forgeries of a "
-        "kind it does not know can go unseen."
-    )
-
-
-def _facts(report: VideoReport, is_picture: bool) -> list[tuple[str, str]]:
+def _facts(report: VideoReport) -> list[tuple[str, str]]:
     facts = [("File", report.video)]
-    if not is_picture:
+    if not is_picture(report):
         facts.append(("Length", show_time(report.duration_s)))
         facts.append(("Frames looked at", str(report.frames_sampled)))
     facts.append(("Model", report.model))
     if report.model_revision:
         facts.append(("Revision", report.model_revision))
+    if report.provenance is not None:
+        facts.append(("SHA-256 of the file", report.provenance.file_sha256))
     return facts
 
 
 def _person_values(report: VideoReport, person: PersonReport) -> dict:
     plots = []
-    if report.duration_s > 0 and person.judgement.fake_probability is not None:
+    judged = person.judgement.fake_probability is not None
+    if not is_picture(report) and judged:
         plots = [
             (
                 name,
@@ -224,19 +220,28 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
             )
             for name, width in PLOT_WIDTHS_PX.items()
         ]
+    portrait = person.most_suspicious
     return {
         **_judgement_values(person.judgement),
         "id": person.id,
         "reason": person.judgement.explanation,
-        "face": data_uri(person.most_suspicious.crop_rgb),
+        "face": data_uri(portrait.crop_rgb) if portrait.has_pictures else None,
+        "share": _share(report, person) if plots else "",
         "seen": _seen(report, person),
         "plots": plots,
+        "moments": len(person.faces),
     }
+
+
+def _share(report: VideoReport, person: PersonReport) -> str:
+    frames = person.suspicious_frames(report.thresholds)
+    share = frames / len(person.faces)
+    return f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%})"
 
 
 def _seen(report: VideoReport, person: PersonReport) -> str:
     size = max(face.size_px for face in person.faces)
-    if report.duration_s == 0:
+    if is_picture(report):
         return f"The face's longer side is {size:.0f} pixels."
     return (
         f"Seen in {len(person.faces)} of {report.frames_sampled} frames; the face's longer side is "
@@ -244,27 +249,17 @@ def _seen(report: VideoReport, person: PersonReport) -> str:
     )
 
 
-def _face_values(report: VideoReport, is_picture: bool) -> list[dict]:
-    values = []
-    for suspicious in most_suspicious_faces(report):
-        face = suspicious.face
-        count = len(face.artifact_boxes)
-        boxes = "no box above 50%"
-        if count:
-            surest = max(box.confidence for box in face.artifact_boxes)
-            boxes = f"{count} {'box' if count == 1 else 'boxes'}, surest {show_percent(surest)}"
-        values.append(
-            {
-                "person": suspicious.person_id,
-                "percent": show_percent(face.fake_probability),
-                "peak": f"{float(face.heatmap.max()):.2f}",
-                "boxes": boxes,
-                "time_s": None if is_picture else f"{face.time_s:.3f}",
-                "shown_time": show_time(face.time_s),
-                "at": "" if is_picture else f" at {show_time(face.time_s)}",
-                "plain": data_uri(face.crop_rgb),
-                "heat": data_uri(overlay_heatmap(face.crop_rgb, face.heatmap)),
-                "boxed": data_uri(draw_artifact_boxes(face.crop_rgb, face.artifact_boxes)),
-            }
-        )
-    return values
+def _face_values(report: VideoReport, suspicious: SuspiciousFace) -> dict:
+    pictures = face_pictures(report, suspicious)
+    face = suspicious.face
+    return {
+        "caption": pictures.caption,
+        "time_s": None if is_picture(report) else f"{face.time_s:.3f}",
+        "shown_time": show_time(face.time_s),
+        "plain": data_uri(face.crop_rgb),
+        "plain_alt": pictures.crop_alt,
+        "heat": layer_uri(heat_layer(face.heatmap)),
+        "heat_alt": pictures.overlay_alt,
+        "boxed": data_uri(pictures.boxed_rgb),
+        "boxed_alt": pictures.boxed_alt,
+    }

@@ -9,8 +9,8 @@ HEADER = """<header class="page-header"><h1>Is this face real?</h1>
 <p>Give a video or a picture with a face. It is searched for the traces that swapping or
 re-enacting a face leaves, and you see where they are.</p></header>"""
 
-BANNER = """<div class="banner" role="note"><b>No trained model is in use.</b> A model with
-random weights stands in, to show how the page works: <b>its scores mean nothing.</b></div>"""
+BANNER = """<div class="banner" role="note"><b>This model was not trained:</b>
+its weights are random, and <b>its scores mean nothing.</b></div>"""
 
 LIMITS = """
 - **The score** is the probability of "fake", averaged over the frames in which a person's face
@@ -59,6 +59,7 @@ CSS = """
   --warn-ink: #ffd98a; --warn-fill: #33270a; --warn-line: #a87b14;
 }
 .gradio-container { max-width: 1240px !important; margin: 0 auto; }
+.gradio-container :is(.main, .wrap, .contain, .tabs, .tabitem, .html-container) { min-width: 0; }
 .gradio-container .html-container { padding: 0; }
 .gradio-container .page-header h1 { font-size: 1.6rem; font-weight: 700; margin: 0 0 .25rem; }
 .page-header p { margin: 0; max-width: 48rem; }
@@ -67,12 +68,43 @@ CSS = """
   border-radius: 8px; padding: .6rem .9rem;
 }
 .banner b { color: inherit; }
-#video-preview:not(:has(video)):not(:has(p)) { display: none; }
-#picture-preview:not(:has(img)):not(:has(p)) { display: none; }
-#video-preview video, #picture-preview img {
-  /* Of one height from the start: the buttons below stay where they are. */
-  display: block; width: 100%; height: 260px; object-fit: contain; background: #000;
-  border-radius: 8px;
+.preview:not(:has(.stage)):not(:has(p)) { display: none; }
+.stage { position: relative; overflow: hidden; border-radius: 8px; background: #000; }
+.stage video, .stage img:not(.heat) {
+  /* Of one height from the start: what is below stays where it is. */
+  display: block; width: 100%; height: 300px; object-fit: contain;
+}
+.overlay { position: absolute; inset: 0 auto auto 0; transform-origin: 0 0; pointer-events: none; }
+.overlay .crop { position: absolute; left: 0; top: 0; transform-origin: 0 0; }
+.overlay .face-box, .mark-box { position: absolute; box-sizing: border-box;
+  border-style: solid; }
+.overlay .face-box { border-color: #fff; outline: 1px solid #000; }
+.overlay .face-box span { position: absolute; left: 0; bottom: 100%; padding: 0 .3em;
+  white-space: nowrap; color: #fff; background: #000b; }
+.mark-box { border-color: #40e0ff; }
+.stack { position: relative; overflow: hidden; border-radius: 4px; }
+.stack img { display: block; width: 100%; height: auto; }
+img.heat { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
+  opacity: var(--heat, 1); }
+
+.moment-view { display: grid; gap: .5rem; color: var(--body-text-color); }
+.moment-view[hidden] { display: none; }
+.moment-head { display: flex; align-items: center; gap: .5rem; }
+.moment-head b { margin-right: auto; }
+.moment-head .step { font-size: 1.2rem; line-height: 1; width: 2.2rem; height: 2rem;
+  border-radius: 6px; border: 1px solid var(--border-color-primary); cursor: pointer;
+  background: var(--button-secondary-background-fill);
+  color: var(--button-secondary-text-color); }
+.moment-head .step:disabled { opacity: .4; cursor: default; }
+.moment-faces { display: grid; gap: .5rem; grid-template-columns: repeat(4, 1fr); }
+.moment-faces figure { margin: 0; min-width: 0; }
+.moment-faces figcaption { font-size: .85rem; }
+@media (min-width: 900px) and (min-height: 760px) {
+  /* The player stays in sight while one looks at the result beside it. What is around it must
+     not be "hidden", which would make it a box of its own to scroll in. */
+  .gradio-container { overflow: clip !important; min-width: 0; }
+  .stay-column { align-self: stretch !important; }
+  .stay { position: sticky; top: 8px; flex-grow: 0 !important; }
 }
 .no-preview { margin: 0; padding: .6rem .9rem; border-radius: 8px;
   border: 1px solid var(--border-color-primary); color: var(--body-text-color-subdued); }
@@ -116,11 +148,18 @@ CSS = """
 .result .person { display: grid; grid-template-columns: 112px 1fr; gap: .9rem;
   margin-bottom: .75rem; }
 .result .person .face { width: 112px; height: 112px; border-radius: 6px; }
+.result .person .face.none { display: grid; place-items: center; text-align: center;
+  font-size: .8rem; border: 1px dashed var(--border-color-primary); }
 .result .person-facts { display: grid; gap: .35rem; align-content: start; min-width: 0; }
 .result .plot { grid-column: 1 / -1; min-width: 0; }
 .result .plot svg { display: block; width: 100%; height: auto; }
 .result .plot .narrow { display: none; }
-.result svg .moment { cursor: pointer; }
+.result .timeline { cursor: pointer; border-radius: 6px; }
+.result svg .chosen circle:nth-last-of-type(2) { stroke: var(--body-text-color);
+  stroke-width: 3; }
+.result .scale-words { display: flex; justify-content: space-between; gap: 1rem; }
+.result :focus-visible, .moment-view :focus-visible { outline: 2px solid var(--link-text-color);
+  outline-offset: 2px; }
 
 .result .legend { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .5rem;
   margin-bottom: .5rem; }
@@ -136,6 +175,23 @@ CSS = """
   border: 1px solid var(--border-color-primary);
   background: var(--button-secondary-background-fill);
   color: var(--button-secondary-text-color); }
+.result .table-frame { overflow-x: auto; border: 1px solid var(--border-color-primary);
+  border-radius: 8px; }
+.result table { width: 100%; border-collapse: collapse; }
+.result th, .result td { text-align: left; vertical-align: top; padding: .45rem .6rem;
+  border-bottom: 1px solid var(--border-color-primary); }
+.result tr:last-child td { border-bottom: 0; }
+.result th button { font: inherit; font-weight: 650; white-space: nowrap; color: inherit;
+  background: none; border: 0; padding: 0; cursor: pointer; }
+.result th[aria-sort=ascending] button::after { content: " \\25B4"; }
+.result th[aria-sort=descending] button::after { content: " \\25BE"; }
+.result td.file { overflow-wrap: anywhere; min-width: 7rem; }
+.result td.file button { font: inherit; text-align: left; color: var(--link-text-color);
+  text-decoration: underline; background: none; border: 0; padding: 0; cursor: pointer; }
+.result td.remarks { overflow-wrap: anywhere; font-size: .85rem;
+  color: var(--body-text-color-subdued); }
+.result td.percent, .result td.people { white-space: nowrap; }
+.status:empty { display: none; }
 .result details { margin-top: 1rem; }
 .result summary { cursor: pointer; }
 .result pre { max-height: 24rem; overflow: auto; font-size: .8rem; margin: .5rem 0 0;
@@ -143,6 +199,9 @@ CSS = """
 .result a { color: var(--link-text-color); text-decoration: underline; }
 
 @media (max-width: 640px) {
+  .result .people, .result .number { display: none; }
+  .result th, .result td { padding: .4rem; }
+  .result td.file { min-width: 5rem; }
   .result .plot .wide { display: none; }
   .result .plot .narrow { display: block; }
   .result .person { grid-template-columns: 84px 1fr; padding: .8rem; }

@@ -2,13 +2,15 @@
 
 import argparse
 
+from .backend_names import add_backend_option
 from .job_engines import ENGINES
 
 OUTPUT_FORMATS = ("jsonl", "parquet")
 
 
 def add_scale_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `score` that belong to many videos."""
+    """The options of `score` that belong to speed and to many videos."""
+    add_backend_option(parser)
     group = parser.add_argument_group("many videos")
     group.add_argument(
         "--output",

@@ -27,6 +27,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
+from .atomic_files import remove_abandoned, write_atomically
 from .job_engines import Engine, EngineError, open_engine
 
 if TYPE_CHECKING:
@@ -44,19 +45,20 @@ class ScoringSettings:
     """What decides the scores.
 
     Attributes:
-        model: folder or Hub id, on a cluster one that every node can read; None for the
-            untrained network.
+        model: folder or Hub id, on a cluster one that every node can read.
         revision: of the model on the Hub.
         frames: sampled of each video.
         device: torch device; None for a GPU where there is one.
         allow_private_addresses: whether URLs may lead into private networks.
+        backend: what computes the network, as `inference_backends` names it.
     """
 
-    model: str | None
+    model: str
     revision: str | None = None
     frames: int = 32
     device: str | None = None
     allow_private_addresses: bool = False
+    backend: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
             frames=options.frames,
             device=options.device,
             allow_private_addresses=options.allow_private_addresses,
+            backend=options.backend,
         )
         videos = expand_videos(options.videos)
         folder = ScoreFolder(options.output, options.output_format, settings)
@@ -101,6 +104,9 @@ def score_at_scale(options: argparse.Namespace) -> int:
     except (ModelError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # the disk is full, say
+        print(f"error: {error}; the same command goes on from here", file=sys.stderr)
+        return 3
     errors = folder.errors()
     failed = sum(errors[video] is not None for video in videos)
     print(f"{options.output}: {len(videos):,} files, {failed:,} of them could not be read")
@@ -125,23 +131,16 @@ def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar
     return not undone
 
 
-def _resolved_model(model: str | None) -> str | None:
+def _resolved_model(model: str | None) -> str:
     """The bundled model's folder where none is named, and a folder by its whole path.
 
     Workers have other working folders and may lack the bundled model: they must not choose.
     """
-    from .default_model import BUNDLED_MODEL
+    from .default_model import bundled_model
 
-    if model is None and BUNDLED_MODEL.is_dir():
-        return str(BUNDLED_MODEL)
-    if model is not None:
-        return str(Path(model).resolve()) if Path(model).is_dir() else model
-    print(
-        "warning: no trained model is at hand; an untrained one serves, and its scores mean "
-        "nothing",
-        file=sys.stderr,
-    )
-    return None
+    if model is None:
+        return str(bundled_model())
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def expand_videos(inputs: Iterable[str]) -> list[str]:
@@ -202,10 +201,8 @@ def _detector(settings: ScoringSettings) -> "VideoDetector":
     config = DetectionConfig(
         frames=settings.frames, allow_private_addresses=settings.allow_private_addresses
     )
-    if settings.model is None:
-        return VideoDetector.untrained(config=config)
     return VideoDetector.from_pretrained(
-        settings.model, config, settings.device, revision=settings.revision
+        settings.model, config, settings.device, settings.backend, revision=settings.revision
     )
 
 
@@ -240,6 +237,8 @@ class ScoreFolder:
         self._waiting: list[dict] = []
         self._written_at = time.monotonic()
         self._fs.makedirs(self._path, exist_ok=True)
+        if isinstance(self._fs, LocalFileSystem):
+            remove_abandoned(Path(self._path))
         run = asdict(settings) | {"output_format": output_format}
         if self._fs.isfile(f"{self._path}/{RUN_FILE}"):
             begun = json.loads(self._fs.cat_file(f"{self._path}/{RUN_FILE}"))
@@ -286,6 +285,10 @@ class ScoreFolder:
         return found
 
     def _write(self, name: str, data: bytes) -> None:
+        if isinstance(self._fs, LocalFileSystem):
+            with write_atomically(Path(self._path) / name) as file:
+                file.write(data)
+            return
         temporary = f"{self._path}/.tmp-{name}"
         self._fs.pipe_file(temporary, data)
         self._fs.mv(temporary, f"{self._path}/{name}")

@@ -72,6 +72,7 @@ def score(options: argparse.Namespace) -> int:
         model=options.model,
         revision=options.revision,
         device=options.device,
+        backend=options.backend,
         config=DetectionConfig(
             frames=options.frames,
             limits=MediaLimits(),
@@ -88,8 +89,7 @@ def score(options: argparse.Namespace) -> int:
             facts = detector.facts()
             if not facts.trained:
                 print(
-                    "warning: no trained model is at hand; an untrained one serves, and its "
-                    "scores mean nothing",
+                    "warning: the model is untrained, and its scores mean nothing",
                     file=sys.stderr,
                 )
             failures = 0

@@ -177,7 +177,8 @@ class Checkpoints:
             save_file(_contiguous(model), partial / MODEL_FILE)
             save_file(_contiguous(average.module), partial / AVERAGE_FILE)
             numbers = {"averaged": average.n_averaged}
-            torch.save(optimizer_state | numbers, partial / OPTIMIZER_FILE)
+            with (partial / OPTIMIZER_FILE).open("wb") as file:  # so that faults are OSErrors
+                torch.save(optimizer_state | numbers, file)
             if write_more is not None:
                 write_more(partial)
             stored = {"state": asdict(state), "options": options}

@@ -5,12 +5,15 @@
     print(report.judgement.verdict, report.judgement.fake_probability)
 
 Frames are decoded once and in order, a few are in memory at a time, and of each only the
-aligned face crops stay.
+aligned face crops stay. Decoding, the search for faces and the network's forward overlap: each
+has threads of its own, and bounded queues between them.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from urllib.parse import urlsplit
 
@@ -20,66 +23,33 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassi
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_caddm import CaddmConfig
+from .crop_scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
 from .detection_config import DetectionConfig
 from .detection_warnings import face_warnings, reading_warnings
 from .face_detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from .face_tracking import FaceTracker
-from .heatmaps import ArtifactBox, artifact_boxes
+from .frame_prefetch import FramePrefetch, frames_within
+from .heatmaps import ArtifactBox
 from .image_processing_caddm import CaddmImageProcessor
-from .media_files import MediaInfo
+from .inference_backends import open_network
+from .media_files import MediaError, MediaInfo
 from .media_source import local_media
 from .model_loading import LoadedModel, load_model, untrained_model
 from .modeling_caddm import CaddmForDeepfakeDetection
 from .report import FaceScore, PersonReport, VideoReport
+from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
 from .verdicts import Thresholds, judge_person, judge_video
 from .video_frames import SampledFrame, iterate_sampled_frames, probe_media
+from .worker_threads import worker_threads
 
 Progress = Callable[[str, int, int], None]
 
 TASK = "video-deepfake-detection"
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
-
-
-@dataclass
-class _SeenFace:
-    frame_index: int
-    time_s: float
-    face: DetectedFace
-    crop_rgb: np.ndarray
-    alignment: np.ndarray
-
-
-@dataclass
-class SeenVideo:
-    """What was seen before anything is scored: every person's aligned faces.
-
-    Attributes:
-        name: of the video, for the report.
-        info: facts about the file.
-        frames_wanted: how many frames were to be sampled.
-        people: for each person their faces in order of time.
-        frames_sampled: frames that could be read.
-        warnings: what limited the view.
-    """
-
-    name: str
-    info: MediaInfo
-    frames_wanted: int
-    people: list[list[_SeenFace]]
-    frames_sampled: int
-    warnings: list[str] = field(default_factory=list)
-
-    def crops(self) -> list[np.ndarray]:
-        """All crops, person after person."""
-        return [face.crop_rgb for person in self.people for face in person]
-
-
-@dataclass(frozen=True)
-class _CropScores:
-    probabilities: list[float]
-    uncalibrated: list[float]
-    heatmaps: list[np.ndarray]
-    boxes: list[list[ArtifactBox]]
+# Memory for the frames in which faces are sought at one time.
+SEARCHED_BYTES = 128 * 2**20
+SEARCHES_AHEAD = 2
+VIDEOS_AHEAD = 2
 
 
 class VideoDetector:
@@ -89,6 +59,7 @@ class VideoDetector:
         loaded: the checkpoint.
         config: how videos are looked at.
         device: torch device; by default a GPU if there is one.
+        network: what computes the model's answers; by default the model itself, on `device`.
     """
 
     def __init__(
@@ -96,11 +67,11 @@ class VideoDetector:
         loaded: LoadedModel,
         config: DetectionConfig = DetectionConfig(),
         device: torch.device | str | None = None,
+        network: CropNetwork | None = None,
     ):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.model: CaddmForDeepfakeDetection = loaded.model.eval().to(
-            self.device, memory_format=torch.channels_last
-        )
+        self.model: CaddmForDeepfakeDetection = loaded.model.eval()
+        self.network: CropNetwork = network or TorchNetwork(self.model, self.device)
         self.image_processor: CaddmImageProcessor = loaded.image_processor
         self.name = loaded.name
         self.revision = loaded.revision
@@ -108,6 +79,8 @@ class VideoDetector:
         self.face_detector = FaceDetector(
             config.face_search_side, config.least_face_confidence, self.device
         )
+        self._searches_at_once = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self._scorer = CropScorer(self.model, self.image_processor, self.network, config.batch_size)
 
     @classmethod
     def from_pretrained(
@@ -115,14 +88,22 @@ class VideoDetector:
         model_id: str | os.PathLike,
         config: DetectionConfig = DetectionConfig(),
         device: torch.device | str | None = None,
+        backend: str = "torch",
         **options,
     ) -> "VideoDetector":
         """Load a model folder or a Hub id; `options` as in `load_model`.
 
+        Args:
+            model_id: folder or Hub id.
+            config: how videos are looked at.
+            device: of torch; None for a GPU where there is one.
+            backend: what computes the network, as `inference_backends.open_network` takes it.
+
         Raises:
             ModelError: in one sentence, why the model cannot be used.
         """
-        return cls(load_model(model_id, **options), config, device)
+        loaded = load_model(model_id, **options)
+        return cls(loaded, config, device, open_network(loaded, device, backend))
 
     @classmethod
     def untrained(
@@ -157,8 +138,34 @@ class VideoDetector:
         Raises:
             MediaError: in one sentence, why the file cannot be used.
         """
-        seen = self.look(video, frames, progress, name)
-        return self.report(seen, self.score(seen.crops(), progress))
+        at_once = self.network.calls_at_once
+        with self._search_threads() as searching, worker_threads(at_once) as scoring:
+            batches = BackgroundScoring(self._scorer, scoring)
+            seen = self._look(video, frames, progress, name, searching, batches.add)
+            return self.report(seen, batches.scores(seen, progress or _silent))
+
+    def judge_many(
+        self, videos: Iterable[str | os.PathLike]
+    ) -> Iterator[tuple[str | os.PathLike, VideoReport | MediaError]]:
+        """Judge many videos, of which a few are worked on at a time.
+
+        While one video's last faces are scored the next one is being read, so no core waits.
+
+        Yields:
+            each video, in the order given, with its report or why it cannot be used.
+        """
+        ahead: deque[tuple[str | os.PathLike, Future]] = deque()
+        with ThreadPoolExecutor(VIDEOS_AHEAD) as readers:
+            try:
+                for video in videos:
+                    ahead.append((video, readers.submit(self, video)))
+                    if len(ahead) > VIDEOS_AHEAD:
+                        yield _outcome(*ahead.popleft())
+                while ahead:
+                    yield _outcome(*ahead.popleft())
+            finally:
+                for _, waiting in ahead:
+                    waiting.cancel()
 
     def look(
         self,
@@ -168,6 +175,21 @@ class VideoDetector:
         name: str | None = None,
     ) -> SeenVideo:
         """Sample frames, find faces, follow people, cut aligned crops; as `__call__`."""
+        with self._search_threads() as searching:
+            return self._look(video, frames, progress, name, searching, lambda faces: None)
+
+    def _search_threads(self):
+        return worker_threads(self._searches_at_once)
+
+    def _look(
+        self,
+        video: str | os.PathLike,
+        frames: int | None,
+        progress: Progress | None,
+        name: str | None,
+        searching: Executor,
+        take: Callable[[list[SeenFace]], None],
+    ) -> SeenVideo:
         wanted = self.config.frames if frames is None else frames
         config = replace(self.config, frames=wanted)
         limits = config.limits
@@ -180,23 +202,21 @@ class VideoDetector:
             total = min(wanted, info.frame_count)
             sampled = iterate_sampled_frames(path, info, wanted, limits)
             tracker = FaceTracker()
-            crops: dict[tuple[int, int], _SeenFace] = {}
+            crops: dict[tuple[int, int], SeenFace] = {}
             crowded = done = 0
-            try:
-                for batch in _batched(sampled, FRAMES_AT_ONCE):
-                    faces = self.face_detector.search(
-                        [frame.image_rgb for frame in batch], still=info.kind == "image"
-                    )
-                    for frame, found in zip(batch, faces, strict=True):
-                        crowded += len(found) > config.max_faces_per_frame
-                        found = found[: config.max_faces_per_frame]
-                        tracker.add_frame(frame.image_rgb, found)
-                        for face in found:
-                            crops[done, id(face)] = self._cut(frame, face)
+            with FramePrefetch(sampled, info) as ready:
+                for batch, found in self._search(ready, info, searching):
+                    cut = []
+                    for frame, faces in zip(batch, found, strict=True):
+                        crowded += len(faces) > config.max_faces_per_frame
+                        faces = faces[: config.max_faces_per_frame]
+                        tracker.add_frame(frame.image_rgb, faces)
+                        for face in faces:
+                            cut.append(self._cut(frame, face))
+                            crops[done, id(face)] = cut[-1]
                         done += 1
+                    take(cut)
                     tell("Looking for faces", min(done, total), total)
-            finally:
-                sampled.close()
         warnings = reading_warnings(info, sampled.unreadable_frames, crowded, config)
         people = [
             [crops[position, id(face)] for position, face in person.faces.items()]
@@ -204,47 +224,40 @@ class VideoDetector:
         ]
         return SeenVideo(name or _display_name(video), info, wanted, people, done, warnings)
 
-    def _cut(self, frame: SampledFrame, face: DetectedFace) -> _SeenFace:
-        crop, matrix = self.image_processor.align(frame.image_rgb, face.landmarks_xy)
-        return _SeenFace(frame.index, frame.time_s, face, crop, matrix)
+    def _search(
+        self, frames: Iterator[SampledFrame], info: MediaInfo, searching: Executor
+    ) -> Iterator[tuple[list[SampledFrame], list[list[DetectedFace]]]]:
+        """Batches of frames with their faces, in order, while later ones are searched."""
+        size = frames_within(info, SEARCHED_BYTES, FRAMES_AT_ONCE)
+        ahead: deque[tuple[list[SampledFrame], Future]] = deque()
+        while (batch := list(islice(frames, size))) or ahead:
+            if batch:
+                images = [frame.image_rgb for frame in batch]
+                still = info.kind == "image"
+                ahead.append((batch, searching.submit(self.face_detector.search, images, still)))
+            if len(ahead) == SEARCHES_AHEAD or not batch:
+                searched, faces = ahead.popleft()
+                yield searched, faces.result()
 
-    def score(self, crops_rgb: list[np.ndarray], progress: Progress | None = None) -> _CropScores:
+    def _cut(self, frame: SampledFrame, face: DetectedFace) -> SeenFace:
+        crop, matrix = self.image_processor.align(frame.image_rgb, face.landmarks_xy)
+        return SeenFace(frame.index, frame.time_s, face, crop, matrix)
+
+    def score(self, crops_rgb: list[np.ndarray], progress: Progress | None = None) -> CropScores:
         """Probability, calibrated and not, heatmap and artifact boxes of each aligned crop."""
-        tell = progress or _silent
-        scores = _CropScores([], [], [], [])
-        size = self.image_processor.size
-        if crops_rgb:
-            tell("Scoring faces", 0, len(crops_rgb))
-        for start in range(0, len(crops_rgb), self.config.batch_size):
-            batch = crops_rgb[start : start + self.config.batch_size]
-            pixel_values = self.image_processor.pixel_values(batch).to(
-                self.device, self.model.dtype, memory_format=torch.channels_last
-            )
-            with torch.inference_mode():
-                output = self.model(pixel_values)
-                scores.probabilities.extend(self.model.fake_probability(output).tolist())
-                # In double precision: single rounds what is surer than 17 in logits to 1, and
-                # calibration would find nothing left to soften.
-                logits = output.logits.float().cpu().double()
-                scores.uncalibrated.extend(logits.softmax(-1)[:, 1].tolist())
-                heatmaps = self.model.artifact_heatmaps(output, size).half().cpu().numpy()
-                boxes = artifact_boxes(output.anchor_offsets, output.anchor_logits)
-            scores.heatmaps.extend(heatmaps)
-            scores.boxes.extend(boxes)
-            tell("Scoring faces", min(start + len(batch), len(crops_rgb)), len(crops_rgb))
+        scores = CropScores()
+        size = self._scorer.crops_at_once
+        with worker_threads(self.network.calls_at_once) as scoring:
+            starts = range(0, len(crops_rgb), size)
+            waiting = [scoring.submit(self._scorer, crops_rgb[n : n + size]) for n in starts]
+            for future in waiting:
+                scores.extend(future.result())
+                (progress or _silent)("Scoring faces", len(scores.probabilities), len(crops_rgb))
         return scores
 
-    def report(self, seen: SeenVideo, scores: _CropScores) -> VideoReport:
+    def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:
         """Put scores and faces together and judge them by the rules of `verdicts`."""
-        rows = iter(
-            zip(
-                scores.probabilities,
-                scores.uncalibrated,
-                scores.heatmaps,
-                scores.boxes,
-                strict=True,
-            )
-        )
+        rows = scores.rows()
         temperature = self.model.config.calibration_temperature
         people = [
             [_face_score(face, *next(rows)) for face in person_faces]
@@ -300,9 +313,13 @@ def _display_name(video: str | os.PathLike) -> str:
     return urlsplit(name)._replace(query="", fragment="").geturl()
 
 
-def _batched(frames: Iterator[SampledFrame], size: int) -> Iterator[list[SampledFrame]]:
-    while batch := list(islice(frames, size)):
-        yield batch
+def _outcome(
+    video: str | os.PathLike, judged: Future
+) -> tuple[str | os.PathLike, VideoReport | MediaError]:
+    try:
+        return video, judged.result()
+    except MediaError as error:
+        return video, error
 
 
 def _or_minus_one(probability: float | None) -> float:
@@ -310,7 +327,7 @@ def _or_minus_one(probability: float | None) -> float:
 
 
 def _face_score(
-    seen: _SeenFace,
+    seen: SeenFace,
     probability: float,
     uncalibrated: float,
     heatmap: np.ndarray,

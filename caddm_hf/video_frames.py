@@ -8,14 +8,17 @@ bounded before pixels are decoded, and time while they are.
 import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from .frame_conversion import clockwise_degrees, displayed_size, upright_rgb
+from .frame_jumps import PacketPlan, PlanError, plan_packets, planned_frames
 from .media_files import (
     MediaError,
     MediaInfo,
@@ -28,11 +31,23 @@ from .mp4_header import claimed_duration_s
 from .still_pictures import describe_picture, open_picture, picture_rgb
 from .video_stream import (
     DecodingTally,
+    OpenVideo,
     decode_packet,
     is_shown,
     open_video,
     readable_frames,
 )
+
+
+@dataclass(frozen=True)
+class ProbedVideo(MediaInfo):
+    """What probing a video also finds.
+
+    Attributes:
+        plan: how to read single frames of it; None where it must be read from the start.
+    """
+
+    plan: PacketPlan | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,10 @@ class SampledFrames(Iterator[SampledFrame]):
     def __next__(self) -> SampledFrame:
         return next(self._frames)
 
+    def stop(self) -> None:
+        """From another thread: no more frames after the packet that is being decoded."""
+        self._tally.stopped = True
+
     def close(self) -> None:
         """Stops decoding and closes the file."""
         self._frames.close()
@@ -129,8 +148,10 @@ def iterate_sampled_frames(
 ) -> SampledFrames:
     """Decodes a file once, in order, and yields evenly spaced frames as they come.
 
-    Only the current frame is kept. In place of an unreadable frame comes the next readable
-    one, under its own index; a file that ends early yields what there is.
+    Only the current frame is kept. What no wanted frame needs is not decoded, if the file's
+    packets tell what that is (`frame_jumps`); the frames are the same. In place of an
+    unreadable frame comes the next readable one, under its own index; a file that ends early
+    yields what there is.
 
     Args:
         path: the file that was probed.
@@ -193,10 +214,14 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
         first_frame = None
         read = shown = whole = 0
         start, end, last_duration = math.inf, -math.inf, 0
+        times: list[int | None] = []
+        keys: list[bool] = []
         for packet in video.packets():
             if first_frame is None:
                 first_frame = next(iter(decode_packet(stream, packet) or []), None)
             read += 1
+            times.append(packet.pts)
+            keys.append(packet.is_keyframe)
             if not is_shown(packet):
                 continue
             shown += 1
@@ -225,7 +250,8 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
         listed = len(stream.index_entries) if container.format.name.startswith("mov") else read
         width, height = displayed_size(first_frame, stream)
         check_pixels(path, width, height, limits.max_side_px, limits.max_frame_pixels)
-        return MediaInfo(
+        undamaged = video.has_display_times and listed == read == shown == whole
+        return ProbedVideo(
             kind="video",
             container=container.format.name,
             codec=stream.codec_context.codec.canonical_name,
@@ -240,6 +266,7 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
             has_audio=bool(container.streams.audio),
             missing_frames=max(0, listed - read) + shown - whole,
             file_bytes=path.stat().st_size,
+            plan=plan_packets(times, keys, container.format.name) if undamaged else None,
         )
 
 
@@ -257,31 +284,61 @@ def _video_frames(
     if not indices:
         return
     reformatter = VideoReformatter()
-    position, last_time_s = 0, 0.0
-    with open_video(path, limits) as video:
-        video.stream.thread_type = "AUTO"
-        if threads is not None:
-            video.stream.thread_count = threads
+    last_time_s = 0.0
+    for index, frame, video in _decoded_frames(path, info, indices, limits, threads, tally):
+        if video.has_display_times and frame.pts is not None:
+            time_s = float(frame.pts * video.stream.time_base) - info.start_s
+        else:
+            time_s = index / info.frame_rate if info.frame_rate else 0.0
+        last_time_s = max(last_time_s, time_s)
+        try:
+            image_rgb = upright_rgb(frame, info.width, info.height, reformatter)
+        except av.FFmpegError as error:
+            raise MediaError(
+                f"{shown_name(path)} has pixels in a form that cannot be converted "
+                f"({frame.format.name}): save it as H.264."
+            ) from error
+        with video.file.paused():
+            yield SampledFrame(index, last_time_s, image_rgb)
+
+
+def _decoded_frames(
+    path: Path,
+    info: MediaInfo,
+    indices: list[int],
+    limits: MediaLimits,
+    threads: int | None,
+    tally: DecodingTally,
+) -> Iterator[tuple[int, VideoFrame, OpenVideo]]:
+    """Each wanted frame, or the next readable one in its place."""
+    position = 0
+    plan = info.plan if isinstance(info, ProbedVideo) else None
+    if plan is not None and indices[-1] < len(plan.pts):
+        try:
+            with _opened(path, limits, threads) as video:
+                for index, frame in planned_frames(video, plan, indices, tally):
+                    position += 1
+                    yield index, frame, video
+            return
+        except PlanError:
+            pass
+    with _opened(path, limits, threads) as video:
         for index, frame in readable_frames(video, info.frame_count, tally):
             if index < indices[position]:
                 continue
-            if video.has_display_times and frame.pts is not None:
-                time_s = float(frame.pts * video.stream.time_base) - info.start_s
-            else:
-                time_s = index / info.frame_rate if info.frame_rate else 0.0
-            last_time_s = max(last_time_s, time_s)
-            try:
-                image_rgb = upright_rgb(frame, info.width, info.height, reformatter)
-            except av.FFmpegError as error:
-                raise MediaError(
-                    f"{shown_name(path)} has pixels in a form that cannot be converted "
-                    f"({frame.format.name}): save it as H.264."
-                ) from error
-            with video.file.paused():
-                yield SampledFrame(index, last_time_s, image_rgb)
+            yield index, frame, video
             while position < len(indices) and indices[position] <= index:
                 position += 1
             if position == len(indices):
                 return
-    if position == 0:
+    if position == 0 and not tally.stopped:
         raise MediaError(f"{shown_name(path)} is damaged: none of its frames can be decoded.")
+
+
+@contextmanager
+def _opened(path: Path, limits: MediaLimits, threads: int | None) -> Iterator[OpenVideo]:
+    with open_video(path, limits) as video:
+        video.stream.thread_type = "AUTO"
+        if threads is not None:
+            video.stream.thread_count = threads
+        yield video

@@ -163,9 +163,11 @@ class DecodingTally:
 
     Attributes:
         unreadable_frames: frames that were damaged or depend on a damaged one.
+        stopped: set from outside: no more packets are wanted.
     """
 
     unreadable_frames: int = 0
+    stopped: bool = False
 
 
 def readable_frames(
@@ -200,6 +202,8 @@ def readable_frames(
         yield None
 
     for packet in packets_then_flush():
+        if tally.stopped:
+            return
         pts = None if packet is None else packet.pts
         if timed and pts is not None and is_shown(packet):
             heapq.heappush(pending, pts)

@@ -26,6 +26,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_objects
 from typing import Any, NoReturn
 
+from .heap_settings import return_freed_memory
 from .life_signs import be_watched
 from .media_files import MediaError
 
@@ -80,6 +81,7 @@ def work(
     leave = _live_and_die_with_the_guard(folder)
     _keep_out_of_the_output()
     tempfile.tempdir = os.environ["TMPDIR"] = folder
+    return_freed_memory()
     talk = _Talk(line, most_bytes, job_s + SELF_DESTRUCTION_SLACK_S, leave)
     try:
         handle = load()

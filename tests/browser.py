@@ -42,8 +42,13 @@ def _first_found(names: tuple[str, ...]) -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[WebDriver]:
-    """A fresh browser with an empty profile."""
+def chromium(*more_options: str, downloads: Path | None = None) -> Iterator[WebDriver]:
+    """A fresh browser with an empty profile.
+
+    Args:
+        more_options: of its command line.
+        downloads: where it puts what it downloads, without asking.
+    """
     binary, driver_path = _first_found(BROWSERS), _first_found(DRIVERS)
     if binary is None or driver_path is None:
         reason = "no Chromium with chromedriver on this machine"
@@ -53,8 +58,10 @@ def chromium() -> Iterator[WebDriver]:
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = binary
-        for option in (*OPTIONS, f"--user-data-dir={profile}"):
+        for option in (*OPTIONS, *more_options, f"--user-data-dir={profile}"):
             options.add_argument(option)
+        if downloads is not None:
+            options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
         driver = webdriver.Chrome(options=options, service=Service(driver_path))
         try:

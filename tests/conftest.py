@@ -17,6 +17,8 @@ from hub_server import LocalHub, local_hub
 from made_media import write_video
 from skimage import data
 
+from caddm_hf.model_loading import untrained_model
+
 torch.set_num_threads(2)
 
 
@@ -57,3 +59,13 @@ def empty_clip(tmp_path_factory) -> Path:
     rng = np.random.default_rng(0)
     wall = np.repeat(np.repeat(rng.integers(60, 190, (12, 16, 3), np.uint8), 20, 0), 20, 1)
     return write_video(tmp_path_factory.mktemp("clips") / "wall.mp4", [wall] * 20)
+
+
+@pytest.fixture(scope="session")
+def untrained_folder(tmp_path_factory) -> Path:
+    """A model folder with random weights."""
+    loaded = untrained_model()
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    loaded.model.save_pretrained(folder)
+    loaded.image_processor.save_pretrained(folder)
+    return folder

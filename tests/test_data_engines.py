@@ -255,9 +255,9 @@ def score(*arguments: str) -> int:
 
 
 @pytest.fixture
-def untrained(monkeypatch) -> None:
-    """No bundled model, whatever the checkout holds."""
-    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", Path("absent"))
+def untrained(monkeypatch, untrained_folder: Path) -> None:
+    """Another bundled model than the checkout's."""
+    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", untrained_folder)
 
 
 def rows_in(folder: Path) -> dict[str, dict]:

@@ -18,15 +18,14 @@ from caddm_hf.video_detection import VideoDetector
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory) -> Iterator[GuardedDetector]:
+def detector(tmp_path_factory, untrained_folder: Path) -> Iterator[GuardedDetector]:
     """The untrained one, in a worker that files can crash by their names."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in crashing_environment(tmp_path_factory.mktemp("patch")).items():
             patch.setenv(name, value)
-        patch.setattr("caddm_hf.default_model.BUNDLED_MODEL", Path("absent"))
         root = tmp_path_factory.mktemp("temporary")
         patch.setattr("tempfile.tempdir", str(root))
-        source = DetectorSource(config=DetectionConfig(frames=6))
+        source = DetectorSource(model=str(untrained_folder), config=DetectionConfig(frames=6))
         with GuardedDetector(source, GuardLimits(silence_s=60)) as detector:
             yield detector
         assert list(root.iterdir()) == []

@@ -1,114 +1,235 @@
-"""caddm_hf.page_checks: one check at a time, stopped for whom it should be."""
+"""caddm_hf.page_checks: in line, stopped for whom it should be, refused in one sentence."""
 
+import asyncio
 import threading
 
 import pytest
+from made_reports import made_person, made_report
+from made_runners import made_checks
 
+from caddm_hf.guarded_worker import JobStoppedError, StartError
 from caddm_hf.media_files import MediaError
-from caddm_hf.page_checks import CheckFailedError, Checks, CheckStoppedError
+from caddm_hf.page_checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
+from caddm_hf.page_jobs import CheckJob
+from caddm_hf.page_line import Line
+from caddm_hf.verdicts import Verdict
+
+REPORT = made_report([made_person(1, [(float(t), 0.7) for t in range(8)])])
+PATIENCE_S = 30
 
 
 def silent(stage, done, total):
     pass
 
 
-def test_a_check_passes_everything_on(tmp_path):
-    asked, told = {}, []
+def wait_until_stopped(job, tell, stop):
+    """A job that only ends when it is told to."""
+    tell("Looking for faces", 0, 8)
+    assert stop.wait(PATIENCE_S), "nobody stopped the check"
+    raise JobStoppedError
 
-    def detector(path, frames, progress, name):
-        asked.update(path=path, frames=frames, name=name)
-        progress("Looking for faces", 3, 8)
-        return "the report"
+
+def check(checks, path="clip.mp4", options=CheckOptions(), visitor="ann", tell=silent):
+    return checks.run(path, options, visitor, tell)
+
+
+def test_a_check_passes_everything_on(tmp_path):
+    asked, told = [], []
+
+    def answer(job, tell, stop):
+        asked.append(job)
+        tell("Looking for faces", 3, 8)
+        return REPORT
 
     path = str(tmp_path / "clip.mp4")
-    done = Checks(detector).run(path, 8, "ann", lambda *step: told.append(step))
-    assert done == "the report"
-    assert asked == {"path": path, "frames": 8, "name": "clip.mp4"}
+    report = asyncio.run(
+        check(
+            made_checks(answer),
+            path,
+            CheckOptions(frames=8),
+            tell=lambda *step: told.append(step),
+        )
+    )
+    assert report is REPORT
+    assert asked == [CheckJob(path, 8, "clip.mp4")]
     assert told == [("Looking for faces", 3, 8)]
 
 
+def test_sensitivity_and_main_person_are_applied_to_the_result():
+    both = made_report(
+        [
+            made_person(1, [(float(t), 0.7) for t in range(8)], size_px=60),
+            made_person(2, [(float(t), 0.1) for t in range(8)], size_px=200),
+        ]
+    )
+    checks = made_checks(lambda *_: both)
+    report = asyncio.run(check(checks, options=CheckOptions(sensitivity="above 0.9")))
+    assert report.judgement.verdict is Verdict.CANNOT_TELL
+    assert report.thresholds.fake_above == 0.9
+    report = asyncio.run(check(checks, options=CheckOptions(main_person=True)))
+    assert [person.id for person in report.people] == [2]
+    assert report.judgement.verdict is Verdict.REAL
+
+
 def test_stop_ends_the_visitors_own_check_and_no_other():
-    steps = []
+    async def visit() -> None:
+        checks = made_checks(wait_until_stopped, Line(at_once=2))
+        mine = asyncio.create_task(check(checks, visitor="ann"))
+        other = asyncio.create_task(check(checks, visitor="ben"))
+        await asyncio.sleep(0.3)
+        checks.stop("ann")
+        with pytest.raises(CheckStoppedError):
+            await mine
+        await asyncio.sleep(0.3)
+        assert not other.done()
+        checks.stop("ben")
+        with pytest.raises(CheckStoppedError):
+            await other
 
-    def detector(path, frames, progress, name):
-        for step in range(3):
-            progress("Looking for faces", step, 3)
-            steps.append(step)
-            checks.stop("ben" if step == 0 else "ann")
+    asyncio.run(visit())
 
-    checks = Checks(detector)
-    with pytest.raises(CheckStoppedError):
-        checks.run("clip.mp4", 8, "ann", silent)
-    assert steps == [0, 1]
-    checks.stop("ann")  # nothing runs any more
-    with pytest.raises(CheckStoppedError):  # and the next check starts afresh
-        checks.run("clip.mp4", 8, "ann", silent)
-    assert steps == [0, 1, 0, 1]
+
+def test_stop_takes_out_of_the_line_and_the_next_check_starts_afresh():
+    judged = []
+
+    def answer(job, tell, stop):
+        judged.append(job.path)
+        return wait_until_stopped(job, tell, stop) if job.path == "long.mp4" else REPORT
+
+    async def visit() -> None:
+        checks = made_checks(answer)
+        running = asyncio.create_task(check(checks, "long.mp4", visitor="ben"))
+        waiting = asyncio.create_task(check(checks, "mine.mp4"))
+        await asyncio.sleep(0.3)
+        checks.stop("ann")
+        with pytest.raises(CheckStoppedError):
+            await waiting
+        again = asyncio.create_task(check(checks, "mine.mp4"))
+        await asyncio.sleep(0.3)
+        checks.stop("ben")
+        assert await again is REPORT
+        with pytest.raises(CheckStoppedError):
+            await running
+
+    asyncio.run(visit())
+    assert judged == ["long.mp4", "mine.mp4"]
+
+
+def test_the_place_in_line_is_told():
+    told = []
+
+    async def visit() -> None:
+        checks = made_checks(wait_until_stopped)
+        running = asyncio.create_task(check(checks, visitor="ben"))
+        await asyncio.sleep(0.2)
+        waiting = asyncio.create_task(check(checks, tell=lambda *step: told.append(step)))
+        await asyncio.sleep(0.3)
+        checks.stop("ann")
+        checks.stop("ben")
+        for task in (running, waiting):
+            with pytest.raises(CheckStoppedError):
+                await task
+
+    asyncio.run(visit())
+    assert set(told) == {("Waiting: number 2 in line", 0, 1)}
 
 
 def test_choosing_another_file_stops_the_check_and_the_same_does_not():
-    def detector(path, frames, progress, name):
+    async def visit() -> None:
+        checks = made_checks(wait_until_stopped)
+        running = asyncio.create_task(check(checks, "clip.mp4"))
+        await asyncio.sleep(0.2)
         checks.choose("ann", "clip.mp4")
-        progress("Looking for faces", 1, 2)
+        await asyncio.sleep(0.3)
+        assert not running.done()
         checks.choose("ann", "other.mp4")
-        progress("Looking for faces", 2, 2)
+        with pytest.raises(CheckStoppedError):
+            await running
 
-    steps = []
-    checks = Checks(detector)
-    with pytest.raises(CheckStoppedError):
-        checks.run("clip.mp4", 8, "ann", lambda *step: steps.append(step))
-    assert steps == [("Looking for faces", 1, 2)]
+    asyncio.run(visit())
 
 
-def test_a_check_that_waited_for_its_turn_does_not_start_for_a_file_of_before():
-    judged = []
-    checks = Checks(lambda path, **_: judged.append(path))
-    checks.choose("ann", "new.mp4")
-    with pytest.raises(CheckStoppedError):
-        checks.run("old.mp4", 8, "ann", silent)
-    checks.run("new.mp4", 8, "ann", silent)
-    checks.run("old.mp4", 8, "ben", silent)
-    assert judged == ["new.mp4", "old.mp4"]
-    checks.leave("ann")
-    checks.run("old.mp4", 8, "ann", silent)
-    assert len(judged) == 3
+def test_a_cancelled_check_is_stopped_and_keeps_its_place_until_it_has_ended():
+    ended = threading.Event()
+
+    def answer(job, tell, stop):
+        assert stop.wait(PATIENCE_S)
+        threading.Event().wait(0.3)
+        ended.set()
+        raise JobStoppedError
+
+    async def visit() -> None:
+        checks = made_checks(answer)
+        running = asyncio.create_task(check(checks))
+        await asyncio.sleep(0.2)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert not ended.is_set()
+        assert len(checks.line.places) == 1
+        while checks.line.places:
+            await asyncio.sleep(0.05)
+        assert ended.is_set()
 
 
-def test_a_media_error_is_passed_on_and_a_bug_is_logged_and_hidden(caplog):
-    def refuse(*_, **__):
-        raise MediaError("'clip.mp4' is empty.")
+def test_who_stops_need_not_wait_for_the_end_and_who_comes_next_does():
+    order = []
 
-    def break_down(*_, **__):
-        raise KeyError("secret")
+    def answer(job, tell, stop):
+        if job.path == "first.mp4":
+            assert stop.wait(PATIENCE_S)
+            threading.Event().wait(0.5)
+            order.append("ended")
+            raise JobStoppedError
+        order.append("next")
+        return REPORT
+
+    async def visit() -> None:
+        checks = made_checks(answer)
+        running = asyncio.create_task(check(checks, "first.mp4"))
+        await asyncio.sleep(0.2)
+        checks.stop("ann")
+        with pytest.raises(CheckStoppedError):
+            await running
+        order.append("told")
+        assert await check(checks, "second.mp4") is REPORT
+
+    asyncio.run(visit())
+    assert order == ["told", "ended", "next"]
+
+    asyncio.run(visit())
+
+
+@pytest.mark.parametrize("kind", [MediaError, StartError])
+def test_a_refusal_is_passed_on(kind):
+    def refuse(*_):
+        raise kind("'clip.mp4' is empty.")
 
     with pytest.raises(CheckFailedError, match=r"^'clip.mp4' is empty\.$"):
-        Checks(refuse).run("clip.mp4", 8, "ann", silent)
+        asyncio.run(check(made_checks(refuse)))
+
+
+def test_a_bug_is_logged_and_hidden(caplog):
+    def break_down(*_):
+        raise KeyError("secret")
+
     with pytest.raises(CheckFailedError) as caught:
-        Checks(break_down).run("clip.mp4", 8, "ann", silent)
+        asyncio.run(check(made_checks(break_down)))
     assert "secret" not in str(caught.value)
     assert "KeyError: 'secret'" in caplog.text
 
 
-def test_checks_run_one_at_a_time():
-    running, together = 0, []
-    lock = threading.Lock()
+def test_a_full_line_is_told_in_a_sentence():
+    async def visit() -> None:
+        checks = made_checks(wait_until_stopped, Line(longest=1))
+        tasks = [asyncio.create_task(check(checks, visitor=name)) for name in ("ann", "ben")]
+        await asyncio.sleep(0.2)
+        with pytest.raises(CheckFailedError) as caught:
+            await check(checks, visitor="cy")
+        assert str(caught.value) == FULL
+        for name, task in zip(("ben", "ann"), reversed(tasks), strict=True):
+            checks.stop(name)
+            with pytest.raises(CheckStoppedError):
+                await task
 
-    def detector(path, frames, progress, name):
-        nonlocal running
-        with lock:
-            running += 1
-            together.append(running)
-        threading.Event().wait(0.05)
-        with lock:
-            running -= 1
-
-    checks = Checks(detector)
-    threads = [
-        threading.Thread(target=checks.run, args=("clip.mp4", 8, session, silent))
-        for session in ("ann", "ben", "cy")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert together == [1, 1, 1]
+    asyncio.run(visit())

@@ -2,12 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from made_reports import made_person, made_report
 
+from caddm_hf.page_moments import moments_of
 from caddm_hf.page_result import error_html, report_html
+from caddm_hf.report import Provenance
+from caddm_hf.report_files import read_report, report_bytes
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}}.mp4"""
 STEADY = [(float(t), 0.1) for t in range(8)]
@@ -74,10 +78,16 @@ def test_each_person_has_a_card_and_the_unjudged_are_folded():
     ]
     assert "Person 1: Looks fake Probability of fake: 90%" in page.text
     assert "Seen in 8 of 32 frames" in page.text
-    folded = page.text.index("1 more people")
+    assert "Suspicious frames: 8 of 8 (100%)" in page.text
+    assert "Suspicious frames: 0 of 8 (0%)" in page.text
+    folded = page.text.index("1 more person")
     assert page.text.index("Person 2:") < folded < page.text.index("Person 3:")
     # A wide and a narrow plot for the two with a score.
     assert len(page.all("svg", role="img")) == 4
+    timelines = page.all("div", class_="timeline")
+    assert [(bar["role"], bar["tabindex"], bar["aria-valuemax"]) for bar in timelines] == [
+        ("slider", "0", "8")
+    ] * 2
     assert "most of all in person 1" in page.text
 
 
@@ -92,14 +102,18 @@ def test_suspicious_faces_come_in_threes_with_their_moment():
     page = Page(report_html(made_report([made_person(1, FORGED)])))
     assert len(page.all("figure")) == 5
     alts = [image["alt"] for image in page.all("img") if "width" not in image]
-    assert alts[:3] == [
-        "Face of person 1 at 0.0 s",
-        "The same face under its heatmap",
-        "The same face with 1 box, surest 90%",
-    ]
-    assert len(alts) == 15
+    assert alts[0] == "Face of person 1 at 0.0 s"
+    assert alts[1].startswith("The same face under its heatmap: highest, 0.90 of 1")
+    # The heatmap is a layer of its own, so that its strength can be set.
+    assert alts[2] == ""
+    assert alts[3] == "The same face with 1 box, surest 90%"
+    assert len(alts) == 20
+    assert len(page.all("img", class_="heat")) == 5
     assert [button["data-time"] for button in page.all("button")][:2] == ["0.000", "1.000"]
-    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in page.all("img"))
+    assert all(
+        image["src"].startswith(("data:image/jpeg;base64,", "data:image/webp;base64,"))
+        for image in page.all("img")
+    )
 
 
 def test_a_picture_has_neither_plot_nor_moments():
@@ -114,18 +128,42 @@ def test_a_picture_has_neither_plot_nor_moments():
 def test_strangers_text_stays_text():
     report = made_report([made_person(1, FORGED)], name=HOSTILE, model=HOSTILE, warnings=(HOSTILE,))
     page = Page(report_html(report))
-    assert page.text.count(HOSTILE) == 3  # file, model, warning; in the JSON quotes are escaped
-    assert json.dumps(HOSTILE) in page.text
+    assert page.text.count(HOSTILE) == 3  # file, model, warning
     assert not [attributes for _, attributes in page.tags if "onerror" in attributes]
     error = Page(error_html(HOSTILE))
     assert HOSTILE in error.text
     assert not error.all("img")
 
 
-def test_the_json_is_the_reports():
+def test_the_script_gets_the_moments():
     report = made_report([made_person(1, FORGED)])
-    html = report_html(report)
-    shown = Page(html).text
-    start = shown.index("{")
-    assert json.loads(shown[start : shown.rindex("}") + 1]) == report.to_dict()
-    assert Page(html).all("a", download="report.json")
+    (holder,) = [
+        attributes
+        for _, attributes in Page(report_html(report)).tags
+        if "data-moments" in attributes
+    ]
+    assert json.loads(holder["data-moments"]) == moments_of(report)
+
+
+def test_a_report_that_was_read_looks_the_same(tmp_path):
+    # Of every face there are pictures in the file, since they are few.
+    report = made_report([made_person(1, FORGED[:5])], warnings=(HOSTILE,))
+    path = tmp_path / "report.json"
+    path.write_bytes(report_bytes(report))
+    assert report_html(read_report(path)) == report_html(report)
+
+
+def test_faces_without_pictures_are_told_apart():
+    bare = [replace(face, crop_rgb=None, heatmap=None) for face in made_person(1, FORGED).faces]
+    report = made_report([replace(made_person(1, FORGED), faces=bare)])
+    page = Page(report_html(report))
+    assert not page.all("figure")
+    assert "no picture kept" in page.text
+    assert len(page.all("svg", role="img")) == 2
+
+
+def test_where_the_file_can_be_known_by_is_told():
+    provenance = Provenance("ab" * 32, 5, True, None, {}, {}, "2026-01-01T00:00:00+00:00")
+    page = Page(report_html(replace(made_report([]), provenance=provenance)))
+    assert "SHA-256 of the file" in page.text
+    assert "ab" * 32 in page.text

@@ -1,4 +1,5 @@
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -194,6 +195,50 @@ def test_batches_do_not_change_scores(face_clip):
         return [face.fake_probability for face in report.people[0].faces]
 
     assert probabilities(2) == pytest.approx(probabilities(32), abs=1e-5)
+
+
+def test_any_network_can_answer_for_the_model(detector, face_clip):
+    """Whatever computes it: asked for batches, on the CPU, as the processor made them."""
+    batches = []
+
+    class Counting:
+        calls_at_once = 1
+
+        def __call__(self, pixel_values):
+            assert pixel_values.shape[1:] == (3, 224, 224)
+            assert pixel_values.dtype == torch.float32
+            batches.append(len(pixel_values))
+            output = detector.model(pixel_values)
+            output.pooled_features = output.global_features = output.artifact_features = None
+            return output
+
+    config = DetectionConfig(batch_size=4, thresholds=DECIDED)
+    other = VideoDetector.untrained(config=config)
+    loaded = LoadedModel(other.model, other.image_processor, other.name)
+    report = VideoDetector(loaded, config, network=Counting())(face_clip, frames=10)
+    assert batches == [4, 4, 2]
+    expected = detector(face_clip, frames=10)
+    assert [face.fake_probability for face in report.people[0].faces] == pytest.approx(
+        [face.fake_probability for face in expected.people[0].faces], abs=1e-5
+    )
+
+
+def test_many_videos_are_judged_as_each_by_itself(detector, face_clip, face_picture, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    videos = [face_clip, tmp_path / "text.mp4", face_picture, face_clip]
+    outcomes = list(detector.judge_many(videos))
+    assert [video for video, _ in outcomes] == videos
+    first, error, picture, again = (outcome for _, outcome in outcomes)
+    assert isinstance(error, MediaError)
+    assert picture.people == detector(face_picture).people
+    assert first.people == again.people == detector(face_clip).people
+
+
+def test_leaving_many_videos_early_stops_the_work(detector, face_clip):
+    outcomes = detector.judge_many([face_clip] * 50)
+    next(outcomes)
+    outcomes.close()
+    assert threading.active_count() < 10
 
 
 def test_report_is_plain_json(detector, face_clip):

@@ -1,0 +1,121 @@
+"""What many videos and long ones cost: time against single runs, and peak memory.
+
+Run from the repository's root:
+
+    python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34] [--rounds 1]
+
+"many" compares ten videos given to `VideoDetector.judge_many` with ten calls one after the other,
+in one process, the model loaded. "memory" judges a clip of 30 seconds and one of 60 minutes, the
+same packets over and over, each in a process of its own, and shows their peak resident sizes.
+Without a clip one of 640x480 is made.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+import av
+from detector_stages import MADE_CLIPS, moving_portrait, untrained_detector
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from made_media import write_video
+
+VIDEOS = 10
+LENGTHS_S = {"30 seconds": 30, "60 minutes": 3600}
+
+
+def repeated(clip: Path, seconds: float, out: Path) -> Path:
+    """A video of some length: a clip's packets over and over, not coded anew.
+
+    Args:
+        clip: with one video stream whose display times begin at 0.
+        seconds: length of the result, up to one clip more.
+        out: the file to write.
+    """
+    with av.open(str(clip)) as source:
+        stream = source.streams.video[0]
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        length = max(packet.pts + packet.duration for packet in packets)
+        with av.open(str(out), "w") as target:
+            copy = target.add_stream_from_template(stream)
+            times = [(packet.pts, packet.dts) for packet in packets]
+            for number in range(max(1, round(seconds / (length * stream.time_base)))):
+                for packet, (pts, dts) in zip(packets, times, strict=True):
+                    packet.stream = copy
+                    packet.pts, packet.dts = pts + number * length, dts + number * length
+                    packet.time_base = stream.time_base
+                    target.mux(packet)
+    return out
+
+
+def many(clip: Path, backbone: str, rounds: int) -> None:
+    """Prints the first figure."""
+    detector = untrained_detector(backbone)
+    detector(clip, frames=8)  # libraries set themselves up
+    single, together = [], []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(VIDEOS):
+            detector(clip)
+        middle = time.perf_counter()
+        deque(detector.judge_many([clip] * VIDEOS), maxlen=0)
+        single.append(middle - start)
+        together.append(time.perf_counter() - middle)
+    print(
+        f"many: {VIDEOS} videos one by one {min(single):.2f} s, together {min(together):.2f} s, "
+        f"{min(together) / min(single):.2f} of it"
+    )
+
+
+def memory(clip: Path, backbone: str) -> None:
+    """Prints the second figure."""
+    with tempfile.TemporaryDirectory() as folder:
+        peaks = {}
+        for name, seconds in LENGTHS_S.items():
+            video = repeated(clip, seconds, Path(folder) / f"{seconds}.mp4")
+            command = [sys.executable, __file__, str(video), "--peak_only", "--backbone", backbone]
+            peaks[name] = int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            print(f"memory: {name}, peak resident {peaks[name] / 1024:.0f} MiB")
+        short, long = peaks.values()
+        print(f"memory: long / short = {long / short:.2f}")
+
+
+def print_peak(video: Path, backbone: str) -> None:
+    """Judges a video and prints this process's peak resident size in KiB."""
+    untrained_detector(backbone)(video)
+    # Not getrusage: its figure begins with the size of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clip", nargs="?", type=Path, metavar="CLIP")
+    parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", choices=("many", "memory"), help="one of the two")
+    parser.add_argument("--peak_only", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peak_only:
+        print_peak(options.clip, options.backbone)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _, size_hw, count, face_px = MADE_CLIPS[0]
+        clip = options.clip or write_video(
+            Path(folder) / "clip.mp4", moving_portrait(size_hw, count, face_px)
+        )
+        if options.only != "memory":
+            many(clip, options.backbone, options.rounds)
+        if options.only != "many":
+            memory(clip, options.backbone)
+
+
+if __name__ == "__main__":
+    main()

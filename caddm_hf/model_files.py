@@ -1,0 +1,274 @@
+"""The three files of a model, from a folder or the Hub, checked before anything is made of them.
+
+A stranger's model can ask for more than its weights: `transformers` would follow its config.json
+to kernels, adapters and quantizers of other repositories, and make a network of any size to
+find out that the weights do not fit. So only these files are read, of the configuration only the
+values a CADDM model has, and of the weights first the header.
+"""
+
+import inspect
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .configuration_caddm import CaddmConfig
+from .hub_ids import HUB_ID
+from .image_processing_caddm import CaddmImageProcessor
+from .modeling_caddm import CaddmForDeepfakeDetection
+
+CONFIG_FILE = "config.json"
+PROCESSOR_FILE = "preprocessor_config.json"
+WEIGHTS_FILE = "model.safetensors"
+MAX_JSON_BYTES = 2**20
+MAX_WEIGHTS_BYTES = 8 * 2**30  # the paper's largest network has 1.2
+FLOATS = ("F16", "BF16", "F32", "F64")
+
+# What is taken from the files; `calibration` is what `python -m caddm_hf calibrate` keeps there.
+CONFIG_KEYS = (*(set(inspect.signature(CaddmConfig).parameters) - {"kwargs"}), "calibration")
+PROCESSOR_KEYS = (*(set(inspect.signature(CaddmImageProcessor).parameters) - {"kwargs"}),)
+LARGEST_NUMBER = 1e6  # in either file; everything sensible is far below
+LEAST_TEMPERATURE = 1e-3
+
+
+class ModelError(ValueError):
+    """A model that cannot be used; the message is one sentence for the person who chose it."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the files of a model lie on this machine.
+
+    Attributes:
+        name: folder or Hub id, for messages.
+        revision: the Hub commit they are of; None for a folder.
+    """
+
+    name: str
+    config: Path
+    processor: Path
+    weights: Path
+    revision: str | None = None
+
+
+def find_model_files(
+    name: str, revision: str | None, token: str | None, local_files_only: bool
+) -> ModelFiles:
+    """Files of a folder, or of a repository, fetched where the cache has not got them.
+
+    Args:
+        name: a model folder, or `user/name` on the Hub.
+        revision: branch, tag or commit on the Hub.
+        token: for private repositories; by default the one huggingface_hub knows.
+        local_files_only: do not ask the Hub, use its cache.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached.
+    """
+    folder = Path(name)
+    if folder.exists():
+        return _folder_files(folder)
+    if not HUB_ID.fullmatch(name):
+        raise ModelError(f"Model '{name}' is neither a folder nor a Hub id of the form user/name.")
+
+    def fetch(file: str, revision: str | None) -> Path:
+        options = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        try:
+            if not local_files_only:
+                size = hf_hub_download(name, file, dry_run=True, **options).file_size
+                limit = MAX_WEIGHTS_BYTES if file == WEIGHTS_FILE else MAX_JSON_BYTES
+                if size is None or size > limit:
+                    raise ModelError(f"'{file}' of model '{name}' is too large to be fetched.")
+            return Path(hf_hub_download(name, file, **options))
+        except ModelError:
+            raise
+        except Exception as error:  # the Hub client raises whatever it meets on the way
+            raise ModelError(_explanation(name, file, revision, error)) from error
+
+    config = fetch(CONFIG_FILE, revision)
+    # The cache names folders by commit: the other files must be of the same one.
+    commit = config.parent.name
+    return ModelFiles(
+        name, config, fetch(PROCESSOR_FILE, commit), fetch(WEIGHTS_FILE, commit), commit
+    )
+
+
+def _folder_files(folder: Path) -> ModelFiles:
+    if not folder.is_dir():
+        raise ModelError(
+            f"Model '{folder}' is a file; a model is a folder. An authors' .pkl becomes one with "
+            "python -m caddm_hf convert FILE FOLDER."
+        )
+    files = ModelFiles(
+        str(folder), folder / CONFIG_FILE, folder / PROCESSOR_FILE, folder / WEIGHTS_FILE
+    )
+    read_config(files)  # says what kind of model it is, if another
+    for path in (files.processor, files.weights):
+        if not path.is_file():
+            raise ModelError(
+                f"Model '{folder}' cannot be loaded: it holds no {path.name}; pickled weights are "
+                "not read."
+            )
+    return files
+
+
+def _explanation(name: str, file: str, revision: str | None, error: Exception) -> str:
+    # The client's own error, or, where it says only that nothing is in the cache, the cause.
+    cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
+    status = getattr(getattr(cause, "response", None), "status_code", None)
+    if isinstance(cause, GatedRepoError):
+        return f"Model '{name}' is gated: ask for access on its page, and give a token that has it."
+    if isinstance(cause, RevisionNotFoundError):
+        return f"Model '{name}' has no revision '{revision}'."
+    if isinstance(cause, EntryNotFoundError):
+        return f"Model '{name}' is not a CADDM model: it has no file {file}."
+    if status in (401, 403, 404):
+        return (
+            f"Model '{name}' was not found on the Hub, or is private and no token with access to "
+            "it was given."
+        )
+    if status is not None:
+        return f"The Hub answered {status} when asked for model '{name}'; try again later."
+    if isinstance(error, HFValidationError):
+        return f"Model '{name}' is neither a folder nor a Hub id of the form user/name."
+    if isinstance(error, LocalEntryNotFoundError):
+        return (
+            f"Model '{name}' is not in the cache and the Hub cannot be reached: check the "
+            "connection, or give a model folder."
+        )
+    return f"Model '{name}' could not be fetched from the Hub: {first_line(error)}"
+
+
+def read_config(files: ModelFiles) -> CaddmConfig:
+    """The model's configuration, and nothing else that may be in its file.
+
+    Raises:
+        ModelError: it is not a CADDM model's, or a value is absurd.
+    """
+    stated = _read_json(files, files.config)
+    kind = stated.get("model_type")
+    if kind != CaddmConfig.model_type or "backbone" not in stated:
+        shown = f"holds a model of type {str(kind)[:40]!r}, " if isinstance(kind, str) else "is "
+        raise ModelError(f"Model '{files.name}' {shown}not a CADDM model.")
+    values = {key: stated[key] for key in CONFIG_KEYS if key in stated}
+    temperature = values.get("calibration_temperature", 1.0)
+    try:
+        _check_numbers(values)
+        if not temperature >= LEAST_TEMPERATURE:
+            raise ValueError(f"calibration_temperature {temperature} is absurd")
+        return CaddmConfig(**values)
+    except (TypeError, ValueError) as error:
+        raise _unloadable(files, error) from error
+
+
+def read_processor(files: ModelFiles) -> CaddmImageProcessor:
+    """The model's input contract.
+
+    Raises:
+        ModelError: a value is absurd.
+    """
+    stated = _read_json(files, files.processor)
+    values = {key: stated[key] for key in PROCESSOR_KEYS if key in stated}
+    try:
+        _check_numbers(values)
+        processor = CaddmImageProcessor(**values)
+        shown = processor.pixel_values(np.zeros((1, processor.size, processor.size, 3), np.uint8))
+        if shown.shape != (1, 3, processor.size, processor.size):
+            raise ValueError("image_mean and image_std need three numbers each")
+        return processor
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise _unloadable(files, error) from error
+
+
+def read_weights(files: ModelFiles, config: CaddmConfig) -> dict[str, Tensor]:
+    """The model's tensors, in float32 where they are fractions.
+
+    Whether all are there in their shapes is known from the header, before any memory is taken:
+    a small file cannot make us build a large network.
+
+    Raises:
+        ModelError: the file is damaged, does not fit the configuration, or holds values that are
+            no numbers.
+    """
+    if files.weights.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ModelError(f"The weights of model '{files.name}' are too large to be loaded.")
+    try:
+        with torch.device("meta"):  # shapes only
+            expected = CaddmForDeepfakeDetection(config).state_dict()
+        with safe_open(files.weights, framework="pt") as file:
+            there = set(file.keys())
+            wrong = sorted(
+                name
+                for name, tensor in expected.items()
+                if name not in there
+                or file.get_slice(name).get_shape() != list(tensor.shape)
+                or (file.get_slice(name).get_dtype() in FLOATS) != tensor.is_floating_point()
+            )
+            if wrong:
+                raise ModelError(
+                    f"Model '{files.name}' is incomplete: {len(wrong)} tensors are missing or "
+                    f"misshaped, such as {wrong[0]}."
+                )
+            tensors = {
+                name: file.get_tensor(name).to(like.dtype) for name, like in expected.items()
+            }
+    except ModelError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        raise _unloadable(files, error) from error
+    not_finite = sorted(name for name, tensor in tensors.items() if not tensor.isfinite().all())
+    if not_finite:
+        raise ModelError(
+            f"Model '{files.name}' cannot be loaded: {len(not_finite)} tensors hold values that "
+            f"are no numbers, such as {not_finite[0]}."
+        )
+    return tensors
+
+
+def _read_json(files: ModelFiles, path: Path) -> dict:
+    try:
+        # A pipe or a device would never end.
+        if not path.is_file() or os.path.getsize(path) > MAX_JSON_BYTES:
+            raise ValueError
+        stated = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(stated, dict):
+            raise ValueError
+    except (OSError, ValueError, RecursionError):
+        raise ModelError(
+            f"Folder '{files.name}' holds no readable {path.name} of a model."
+        ) from None
+    return stated
+
+
+def _check_numbers(value: object, name: str = "a value") -> None:
+    """Raise a ValueError at a number that no honest file holds."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_numbers(inner, str(key)[:40])
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, name)
+    elif isinstance(value, int | float) and not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{name} is not a sensible number")
+
+
+def _unloadable(files: ModelFiles, error: Exception) -> ModelError:
+    return ModelError(f"Model '{files.name}' cannot be loaded: {first_line(error)}")
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, on one line and short."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

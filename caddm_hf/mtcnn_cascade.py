@@ -1,0 +1,216 @@
+"""MTCNN's three networks in cascade, over a batch of equally large frames.
+
+The networks, their weights and the box arithmetic are facenet-pytorch's; what is done anew here
+took most of its time: how pixels reach the networks, and PReLU with pooling. The pyramid's levels
+and the candidates' windows are averaged out of one table of sums for each frame, in whole numbers
+and for all windows at once, and the networks run channels-last. Boxes, points and confidences
+are those of facenet-pytorch's `detect_face`, up to the rounding of float32.
+"""
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from facenet_pytorch import MTCNN
+from facenet_pytorch.models.utils.detect_face import (
+    batched_nms_numpy,
+    bbreg,
+    generateBoundingBox,
+    pad,
+    rerec,
+)
+from torch import Tensor, nn
+from torchvision.ops import batched_nms
+
+# The smallest face that is sought, in pixels; the first network sees windows of 12 px.
+SMALLEST_FACE_PX = 20
+FIRST_WINDOW_PX = 12
+SECOND_WINDOW_PX = 24
+THIRD_WINDOW_PX = 48
+# MTCNN's own suppression of overlapping boxes.
+LEVEL_OVERLAP = 0.5
+OVERLAP = 0.7
+WINDOWS_AT_ONCE = 512
+
+
+class MtcnnCascade:
+    """Finds faces in frames of one size.
+
+    Args:
+        device: torch device.
+    """
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        networks = MTCNN(device=device).eval().to(memory_format=torch.channels_last)
+        self._first, self._second, self._third = networks.pnet, networks.rnet, networks.onet
+        self._thresholds, self._factor = networks.thresholds, networks.factor
+
+    @torch.inference_mode()
+    def __call__(
+        self, frames_rgb: np.ndarray, smallest_px: float = SMALLEST_FACE_PX
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Faces of each frame.
+
+        Args:
+            frames_rgb: (N, H, W, 3) uint8.
+            smallest_px: smaller windows are not looked at; three quarters of the first
+                network's work are spent on those below twice the usual size.
+
+        Returns:
+            for each frame (K, 5) float32, box xyxy and confidence, and (K, 5, 2) float32
+            points, both in pixels.
+        """
+        sums = np.stack([cv2.integral(frame) for frame in frames_rgb])
+        boxes, owners = self._propose(sums, smallest_px)
+        boxes, owners = self._refine(sums, boxes, owners)
+        boxes, owners, points = self._finish(sums, boxes, owners)
+        return [
+            (boxes[owners == number].cpu().numpy(), points[owners == number].cpu().numpy())
+            for number in range(len(frames_rgb))
+        ]
+
+    def _propose(self, sums: np.ndarray, smallest_px: float) -> tuple[Tensor, Tensor]:
+        """First network, on each level of a pyramid: (K, 5) square boxes and whose they are."""
+        height, width = sums.shape[1] - 1, sums.shape[2] - 1
+        found, owners = [], []
+        scales = pyramid_scales(min(height, width), self._factor)
+        # The coarsest level always: there is nothing to put together without any.
+        for scale in [s for s in scales[:-1] if FIRST_WINDOW_PX / s >= smallest_px] + scales[-1:]:
+            level = _level(sums, int(height * scale + 1), int(width * scale + 1))
+            offsets, scores = _first_network(self._first, self._on_device(level))
+            boxes, whose = generateBoundingBox(offsets, scores[:, 1], scale, self._thresholds[0])
+            kept = batched_nms(boxes[:, :4], boxes[:, 4], whose, LEVEL_OVERLAP)
+            found.append(boxes[kept])
+            owners.append(whose[kept])
+        boxes, whose = torch.cat(found), torch.cat(owners)
+        kept = batched_nms(boxes[:, :4], boxes[:, 4], whose, OVERLAP)
+        boxes, whose = boxes[kept], whose[kept]
+        sides = (boxes[:, 2:4] - boxes[:, :2]).repeat(1, 2)
+        moved = boxes[:, :4] + boxes[:, 5:9] * sides
+        return rerec(torch.cat([moved, boxes[:, 4:5]], dim=1)), whose
+
+    def _refine(self, sums: np.ndarray, boxes: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+        """Second network: fewer and better placed boxes."""
+        boxes, owners, windows = _windows(sums, boxes, owners, SECOND_WINDOW_PX)
+        if not len(boxes):
+            return boxes, owners
+        offsets, scores = self._in_parts(self._second, windows)
+        passed = scores[:, 1] > self._thresholds[1]
+        boxes = torch.cat([boxes[passed, :4], scores[passed, 1:]], dim=1)
+        owners, offsets = owners[passed], offsets[passed]
+        kept = batched_nms(boxes[:, :4], boxes[:, 4], owners, OVERLAP)
+        return rerec(bbreg(boxes[kept], offsets[kept])), owners[kept]
+
+    def _finish(
+        self, sums: np.ndarray, boxes: Tensor, owners: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Third network: the faces, and five points of each."""
+        boxes, owners, windows = _windows(sums, boxes, owners, THIRD_WINDOW_PX)
+        if not len(boxes):
+            return boxes, owners, torch.zeros(0, 5, 2)
+        offsets, points, scores = self._in_parts(self._third, windows)
+        passed = scores[:, 1] > self._thresholds[2]
+        boxes = torch.cat([boxes[passed, :4], scores[passed, 1:]], dim=1)
+        owners, offsets, points = owners[passed], offsets[passed], points[passed]
+        # Points come in units of the window, first all x, then all y; pixels count from 1.
+        sides = boxes[:, 2:4] - boxes[:, :2] + 1
+        points = points.view(-1, 2, 5) * sides[:, :, None] + boxes[:, :2, None] - 1
+        boxes = bbreg(boxes, offsets)
+        kept = batched_nms_numpy(boxes[:, :4], boxes[:, 4], owners, OVERLAP, "Min")
+        return boxes[kept], owners[kept], points[kept].transpose(1, 2)
+
+    def _in_parts(self, network: nn.Module, windows: np.ndarray) -> tuple[Tensor, ...]:
+        parts = [
+            network(self._on_device(windows[start : start + WINDOWS_AT_ONCE]))
+            for start in range(0, len(windows), WINDOWS_AT_ONCE)
+        ]
+        return tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
+
+    def _on_device(self, pixels: np.ndarray) -> Tensor:
+        """(B, h, w, 3) means in 0..255 -> (B, 3, h, w) as the networks want them."""
+        values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
+        return values.sub_(127.5).mul_(1 / 128)
+
+
+def _first_network(network: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:
+    """facenet-pytorch's PNet, with its slowest two steps, PReLU and max-pooling, in one.
+
+    PReLU falls and then rises, or only rises, so over any window it is largest where its
+    argument is largest or smallest. Pooled first, it has a quarter of the values to work on.
+
+    Returns:
+        offsets (B, 4, h, w) and scores (B, 2, h, w), as `network(values)`.
+    """
+    values = network.conv1(values)
+    # A last odd row or column has a window of its own, as in the network's pooling.
+    odd = [side % 2 for side in values.shape[2:]]
+    values = F.pad(values, (0, odd[1], 0, odd[0]), mode="replicate") if any(odd) else values
+    low, high = values, values
+    for cut in ((..., slice(0, None, 2), slice(None)), (..., slice(0, None, 2))):
+        other = tuple(slice(1, None, 2) if part == slice(0, None, 2) else part for part in cut)
+        low, high = torch.minimum(low[cut], low[other]), torch.maximum(high[cut], high[other])
+    values = torch.maximum(network.prelu1(low), network.prelu1(high))
+    values = network.prelu3(network.conv3(network.prelu2(network.conv2(values))))
+    return network.conv4_2(values), network.conv4_1(values).softmax(dim=1)
+
+
+def pyramid_scales(shorter_side: int, factor: float) -> list[float]:
+    """The levels at which faces are sought: from the smallest face to the whole frame."""
+    scale = FIRST_WINDOW_PX / SMALLEST_FACE_PX
+    side = shorter_side * scale
+    scales = []
+    while side >= FIRST_WINDOW_PX:
+        scales.append(scale)
+        scale, side = scale * factor, side * factor
+    return scales
+
+
+def _bins(start: np.ndarray, length: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where `count` bins over pixels start and end: torch's "area" rule, whole pixels only.
+
+    Args:
+        start, length: (B,) of the ranges that are divided.
+
+    Returns:
+        two (B, count) arrays; bins may share pixels at their rims.
+    """
+    number = np.arange(count)
+    begins = number * length[:, None] // count
+    ends = -(-(number + 1) * length[:, None] // count)
+    return start[:, None] + begins, start[:, None] + ends
+
+
+def _level(sums: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Frames averaged down: (N, H + 1, W + 1, 3) sums -> (N, height, width, 3) float32."""
+    zero = np.zeros(1, int)
+    (y0,), (y1,) = _bins(zero, np.array([sums.shape[1] - 1]), height)
+    (x0,), (x1,) = _bins(zero, np.array([sums.shape[2] - 1]), width)
+    rows = sums[:, y1] - sums[:, y0]
+    totals = rows.take(x1, axis=2) - rows.take(x0, axis=2)
+    pixels = (y1 - y0)[:, None] * (x1 - x0)
+    return totals.astype(np.float32) * (1 / pixels[..., None]).astype(np.float32)
+
+
+def _windows(
+    sums: np.ndarray, boxes: Tensor, owners: Tensor, side: int
+) -> tuple[Tensor, Tensor, np.ndarray]:
+    """What lies in boxes, cut off at the frame's rim and averaged to `side` x `side` pixels.
+
+    Returns:
+        the boxes of which something lies in the frame, whose they are, and their
+        (K, side, side, 3) float32 windows.
+    """
+    y1, y_end, x1, x_end = pad(boxes[:, :4], sums.shape[2] - 1, sums.shape[1] - 1)
+    y, x = y1 - 1, x1 - 1  # pad counts from 1
+    inside = (y_end > y) & (x_end > x)
+    kept = torch.from_numpy(inside).to(boxes.device)
+    boxes, owners = boxes[kept], owners[kept]
+    y, y_end, x, x_end = y[inside], y_end[inside], x[inside], x_end[inside]
+    y0, y1 = _bins(y, y_end - y, side)
+    x0, x1 = _bins(x, x_end - x, side)
+    whose = owners.cpu().numpy()[:, None, None]
+    y0, y1, x0, x1 = y0[:, :, None], y1[:, :, None], x0[:, None], x1[:, None]
+    totals = sums[whose, y1, x1] - sums[whose, y0, x1] - sums[whose, y1, x0] + sums[whose, y0, x0]
+    pixels = ((y1 - y0) * (x1 - x0))[..., None]
+    return boxes, owners, totals.astype(np.float32) * (1 / pixels).astype(np.float32)

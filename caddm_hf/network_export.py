@@ -1,0 +1,244 @@
+"""A model -> an ONNX file that `exported_network` accepts, in float32 or int8."""
+
+import io
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .atomic_files import write_atomically
+from .exported_network import (
+    INPUT,
+    MOST_BYTES,
+    MOST_CONSTANT,
+    OUTPUTS,
+    SPARE_BYTES,
+    check_graph,
+    onnx_installed,
+    write_metadata,
+)
+from .model_loading import LoadedModel, ModelError
+from .modeling_caddm import CaddmForDeepfakeDetection
+
+OPSET = 17
+TRACED_BATCH = 2
+CALIBRATION_BATCH = 8
+
+
+class _ThreeOutputs(nn.Module):
+    """The model with a tuple of what the detector needs."""
+
+    def __init__(self, model: CaddmForDeepfakeDetection):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
+        output = self.model(pixel_values)
+        return tuple(output[name] for name in OUTPUTS)
+
+
+class _PlainSizes(TorchFunctionMode):
+    """Sizes are numbers while a network is traced.
+
+    Otherwise "same" padding, which EfficientNets compute from the size of each map, would be
+    computed anew for every batch, and runtimes could not merge it into the convolutions.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.size:
+            one = isinstance(result, int | Tensor)
+            return int(result) if one else tuple(int(value) for value in result)
+        return result
+
+
+def export_network(
+    loaded: LoadedModel, path: Path, model_fingerprint: str, runtime: str, int8_crops=None
+) -> None:
+    """Write a model's network to one file, which is there whole or not at all.
+
+    Args:
+        loaded: the model.
+        path: the new file; its folder is made.
+        model_fingerprint: `exported_network.fingerprint` of the model.
+        runtime: "onnx" or "openvino", preferred where both are installed.
+        int8_crops: (S, S, 3) uint8 RGB aligned crops, typical ones, from which the ranges of
+            values are taken; with them the network is quantised to int8.
+
+    Raises:
+        ModelError: onnx is not installed, or the network cannot be exported.
+        OSError: the file cannot be written.
+    """
+    if not onnx_installed():
+        raise ModelError(
+            "Exporting needs the package onnx: pip install -r requirements-backends.txt."
+        )
+    import onnx
+
+    model = onnx.ModelProto.FromString(_trace(loaded.model))
+    _free_batch(model)
+    _fold_constants(model)
+    if int8_crops is not None:
+        model = _quantise(model, loaded, int8_crops)
+    write_metadata(model, loaded, model_fingerprint, runtime, int8_crops is not None)
+    try:
+        check_graph(model, loaded.model.config.image_size)
+    except ValueError as error:
+        raise ModelError(f"Model '{loaded.name}' cannot be exported: {error}.") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as file:
+        file.write(model.SerializeToString())
+
+
+def _trace(model: CaddmForDeepfakeDetection) -> bytes:
+    size = sum(4 * tensor.numel() for tensor in model.state_dict().values())
+    if size + SPARE_BYTES > MOST_BYTES:
+        raise ModelError(
+            "The network has more than 2 GiB of weights: one ONNX file cannot hold it."
+        )
+    first = next(model.parameters())
+    example = torch.zeros(
+        TRACED_BATCH,
+        3,
+        model.config.image_size,
+        model.config.image_size,
+        device=first.device,
+        dtype=first.dtype,
+    )
+    content = io.BytesIO()
+    # The exporter that torch now prefers takes twenty times as long and two more packages.
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad(), _PlainSizes():
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                _ThreeOutputs(model).eval(),
+                (example,),
+                content,
+                dynamo=False,
+                input_names=[INPUT],
+                output_names=list(OUTPUTS),
+                opset_version=OPSET,
+            )
+        except (RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"The network cannot be exported: {reason}") from error
+    return content.getvalue()
+
+
+def _free_batch(model) -> None:
+    """Make the traced batch size any size: in inputs, outputs and as target of reshapes."""
+    from onnx import numpy_helper
+
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = node.attribute[0].t
+        elif node.op_type == "Reshape" and node.input[1] in constants:
+            tensor = constants[node.input[1]]
+            shape = numpy_helper.to_array(tensor).copy()
+            if len(shape) > 1 and shape[0] == TRACED_BATCH:
+                shape[0] = 0  # in ONNX: as large as it was
+                tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    for value, shape in zip(graph.output, OUTPUTS.values(), strict=True):
+        for dim, size in zip(value.type.tensor_type.shape.dim[1:], shape, strict=True):
+            dim.dim_value = size
+    del graph.value_info[:]
+
+
+def _fold_constants(model) -> None:
+    """Compute at once what depends on small constants alone, such as the amounts of padding."""
+    from onnx import numpy_helper
+
+    graph = model.graph
+    known = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+        if np.prod(tensor.dims) <= MOST_CONSTANT
+    }
+    weights = {tensor.name for tensor in graph.initializer}
+    same: dict[str, str] = {}  # equal weights are stored once, and copied by operators
+    kept = []
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and node.input[0] in weights:
+            same[node.output[0]] = node.input[0]
+        elif node.op_type == "Constant" or all(name in known for name in filter(None, node.input)):
+            for name, value in zip(node.output, _computed(node, known), strict=True):
+                known[name] = value
+                graph.initializer.append(numpy_helper.from_array(value, name))
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+    used = {name for node in kept for name in node.input}
+    needed = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(needed)
+
+
+def _computed(node, known: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
+    """The outputs of one operator on constants."""
+    from onnx import ValueInfoProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    feeds = {name: known[name] for name in filter(None, node.input)}
+    inputs, outputs = ([ValueInfoProto(name=n) for n in names] for names in (feeds, node.output))
+    graph = helper.make_graph([node], "constant", inputs, outputs)
+    opset = [helper.make_opsetid("", OPSET)]
+    evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opset))
+    return map(np.asarray, evaluator.run(None, feeds))
+
+
+def _quantise(model, loaded: LoadedModel, crops_rgb: Sequence[np.ndarray]):
+    """The same network with int8 convolutions, ranges taken from typical crops."""
+    try:
+        from onnxruntime import quantization
+    except ImportError:
+        raise ModelError(
+            "Quantising needs the package onnxruntime: pip install -r requirements-backends.txt."
+        ) from None
+    import onnx
+
+    class Crops(quantization.CalibrationDataReader):
+        def __init__(self):
+            self.starts = iter(range(0, len(crops_rgb), CALIBRATION_BATCH))
+
+        def get_next(self) -> dict | None:
+            start = next(self.starts, None)
+            if start is None:
+                return None
+            batch = crops_rgb[start : start + CALIBRATION_BATCH]
+            return {INPUT: loaded.image_processor.pixel_values(batch).numpy()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = os.path.join(folder, "int8.onnx")
+        logging.getLogger().addFilter(_no_advice)
+        try:
+            quantization.quantize_static(
+                model,
+                target,
+                Crops(),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
+        finally:
+            logging.getLogger().removeFilter(_no_advice)
+        return onnx.load(target)
+
+
+def _no_advice(record: logging.LogRecord) -> bool:
+    """onnxruntime advises, on the root logger, to do beforehand what was done."""
+    return "pre-processing" not in record.getMessage()

@@ -1,0 +1,160 @@
+"""The tabs for one file: a video, recorded ones too, or a picture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import gradio as gr
+
+from .page_checks import CheckFailedError, Checks, CheckStoppedError
+from .page_hand_on import HandOn, add_hand_on, evidence_file, wire_annotate
+from .page_kept import KeptResult, KeptResults
+from .page_player import Player, add_player, add_result
+from .page_result import error_html, notice_html, report_html
+from .page_script import new_file_script, show_verdict_script
+from .page_settings import Settings, options_of
+from .report_words import is_picture
+
+NOTHING_YET = "The result will appear here."
+STOPPED = "Stopped. Nothing was judged."
+CHOOSE_FIRST = "Choose a file first, or take an example."
+# An answer at once, whatever else is being done.
+AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+Kind = Literal["video", "picture"]
+
+
+@dataclass(frozen=True)
+class FileTab:
+    """The parts of a tab that events connect."""
+
+    file: gr.File
+    player: Player
+    check: gr.Button
+    stop: gr.Button
+    hand_on: HandOn
+    result: gr.HTML
+
+
+def add_file_tab(
+    kind: Kind,
+    examples: dict[str, Path],
+    checks: Checks,
+    kept: KeptResults,
+    settings: Settings,
+) -> FileTab:
+    """Lay out and connect a tab.
+
+    Args:
+        kind: what it is for; a file of the other kind is judged all the same.
+        examples: example files by what their buttons say.
+        checks: what judges.
+        kept: where results are kept for what is done with them later.
+        settings: the page's.
+    """
+    tab = _lay_out(kind, examples)
+    _wire(kind, tab, checks, kept, settings)
+    return tab
+
+
+def _lay_out(kind: Kind, examples: dict[str, Path]) -> FileTab:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300, elem_classes="stay-column"):
+            file = gr.File(label=kind.capitalize(), height=140, elem_id=f"{kind}-file")
+            if kind == "video":
+                _add_camera(file)
+            gr.Examples(
+                [[str(path)] for path in examples.values()],
+                file,
+                example_labels=list(examples),
+                elem_id=f"{kind}-examples",
+                api_visibility="private",
+            )
+            with gr.Row():
+                check = gr.Button("Check", variant="primary", elem_id=f"{kind}-check", min_width=90)
+                stop = gr.Button("Stop", elem_id=f"{kind}-stop", min_width=90)
+            player = add_player(kind)
+        with gr.Column(scale=5, min_width=320):
+            hand_on = add_hand_on(kind, can_annotate=kind == "video")
+            result = add_result(kind, NOTHING_YET)
+    return FileTab(file, player, check, stop, hand_on, result)
+
+
+def _add_camera(file: gr.File) -> None:
+    """A clip from the visitor's camera becomes the chosen file."""
+    with gr.Accordion("Record with the camera", open=False, elem_id="camera"):
+        recorded = gr.Video(
+            sources=["webcam"],
+            # With sound left in and nothing mirrored Gradio hands the recording on as it is; for
+            # anything else it would need an ffmpeg program.
+            include_audio=True,
+            webcam_options=gr.WebcamOptions(mirror=False),
+            show_label=False,
+            elem_id="camera-video",
+        )
+    recorded.stop_recording(lambda path: path, recorded, file, **AT_ONCE)
+
+
+def progress_teller(progress: gr.Progress) -> Callable[[str, int, int], None]:
+    """Shows a check's (stage, done, total) in the result area."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        progress(done / max(total, 1), desc=stage)
+
+    return tell
+
+
+def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings: Settings) -> None:
+    """What is shown always belongs to the file that is chosen."""
+
+    async def show_result(
+        path: str | None,
+        frames: int,
+        sensitivity: str,
+        faces: str,
+        model: str,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),
+    ) -> list:
+        nothing = tab.hand_on.updates(None)
+        if path is None:
+            return [notice_html(CHOOSE_FIRST), *nothing]
+        session = request.session_hash
+        options = options_of(frames, sensitivity, faces, model)
+        try:
+            report = await checks.run(path, options, (session, kind), progress_teller(progress))
+        except CheckStoppedError:
+            return [gr.skip(), *nothing]  # whatever stopped it has said so
+        except CheckFailedError as failure:
+            return [error_html(str(failure)), *nothing]
+        kept.keep(session, kind, KeptResult(report, path))
+        evidence = await evidence_file(kept, session, report)
+        can_annotate = bool(report.people) and not is_picture(report)
+        return [report_html(report), *tab.hand_on.updates(evidence, can_annotate)]
+
+    async def stop_check(request: gr.Request) -> str:
+        checks.stop((request.session_hash, kind))
+        return notice_html(STOPPED)
+
+    async def choose(path: str | None, request: gr.Request) -> list:
+        checks.choose((request.session_hash, kind), path)
+        kept.drop(request.session_hash, kind)
+        return tab.hand_on.updates(None)
+
+    tab.check.click(
+        show_result,
+        [tab.file, *settings.values],
+        [tab.result, *tab.hand_on.outputs],
+        show_progress_on=tab.result,
+        scroll_to_output=True,
+        api_visibility="private",
+        # Who waits for whom is settled by the page's own line.
+        concurrency_limit=None,
+    ).then(None, js=show_verdict_script(f"{kind}-result"))
+    tab.stop.click(stop_check, None, tab.result, **AT_ONCE)
+    script = new_file_script(notice_html(NOTHING_YET))
+    tab.file.change(None, tab.file, [tab.player.preview, tab.result], js=script)
+    tab.file.change(choose, tab.file, tab.hand_on.outputs, **AT_ONCE)
+    if tab.hand_on.annotate is not None:
+        wire_annotate(checks, kept, kind, tab.hand_on, tab.player.strength)

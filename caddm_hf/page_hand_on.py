@@ -1,0 +1,154 @@
+"""What can be done with a result: the evidence to hand on, the annotated video."""
+
+import asyncio
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from .annotated_video import annotated_video_suffix
+from .evidence import evidence_name, write_evidence
+from .page_checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .page_jobs import AnnotateJob
+from .page_kept import KeptResult, KeptResults
+from .report import VideoReport
+from .report_files import ReportError
+from .report_words import is_picture
+
+NO_RESULT = "There is no result to work on any more; please check the file again."
+
+
+@dataclass(frozen=True)
+class HandOn:
+    """The components above the result.
+
+    Attributes:
+        evidence: downloads the evidence file; of no use before there is a result.
+        annotate: asks for the annotated video; None where there is no video.
+        annotated: shows it.
+    """
+
+    evidence: gr.DownloadButton
+    annotate: gr.Button | None
+    annotated: gr.Video | None
+
+    @property
+    def outputs(self) -> list[gr.components.Component]:
+        """What changes with a result, in the order of `updates`."""
+        return [part for part in (self.evidence, self.annotate, self.annotated) if part is not None]
+
+    def updates(self, evidence: Path | None, can_annotate: bool = False) -> list[dict]:
+        """For `outputs`: with a result, or without one if there is no evidence file."""
+        updates = [gr.update(value=evidence, interactive=evidence is not None)]
+        if self.annotate is not None:
+            updates += [
+                gr.update(interactive=can_annotate),
+                gr.update(value=None, visible=False),
+            ]
+        return updates
+
+
+def add_hand_on(kind: str, can_annotate: bool) -> HandOn:
+    """Lay them out for a tab."""
+    annotate = annotated = None
+    with gr.Row():
+        evidence = gr.DownloadButton(
+            "Evidence file", interactive=False, size="md", elem_id=f"{kind}-evidence", min_width=130
+        )
+        if can_annotate:
+            annotate = gr.Button(
+                "Annotated video",
+                interactive=False,
+                size="md",
+                elem_id=f"{kind}-annotate",
+                min_width=130,
+            )
+    if can_annotate:
+        annotated = gr.Video(
+            label="Annotated video",
+            visible=False,
+            interactive=False,
+            elem_id=f"{kind}-annotated",
+            buttons=["download"],
+        )
+    return HandOn(evidence, annotate, annotated)
+
+
+async def evidence_file(kept: KeptResults, session: str, report: VideoReport) -> Path | None:
+    """The evidence file of a report, for this session to download; None if it is too large."""
+    folder = kept.folder(session)
+    try:
+        return await asyncio.to_thread(write_evidence, report, folder / evidence_name(report))
+    except ReportError as error:
+        gr.Warning(str(error))
+        return None
+
+
+def wire_annotate(
+    checks: Checks, kept: KeptResults, place: Hashable, parts: HandOn, strength: gr.Slider
+) -> None:
+    """The annotated video is made when it is asked for, in line like a check."""
+
+    async def annotate(
+        percent: float, request: gr.Request, progress: gr.Progress = gr.Progress()
+    ) -> dict:
+        session = request.session_hash
+        result = kept.get(session, place)
+        if result is None or result.path is None:
+            raise gr.Error(NO_RESULT, print_exception=False, title="No annotated video")
+
+        def tell(stage: str, done: int, total: int) -> None:
+            progress(done / max(total, 1), desc=stage)
+
+        try:
+            path = await annotated_file(
+                checks, kept, session, (session, place), result, percent, tell
+            )
+        except CheckFailedError as failure:
+            raise gr.Error(
+                str(failure), print_exception=False, title="No annotated video"
+            ) from None
+        except CheckStoppedError:
+            return gr.update(visible=False)
+        return gr.update(value=str(path), visible=True)
+
+    show = parts.annotate.click(
+        lambda: gr.update(visible=True, value=None),
+        None,
+        parts.annotated,
+        queue=False,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    show.then(
+        annotate,
+        strength,
+        parts.annotated,
+        api_visibility="private",
+        concurrency_limit=None,
+        scroll_to_output=True,
+    ).failure(lambda: gr.update(visible=False), None, parts.annotated, api_visibility="private")
+
+
+async def annotated_file(
+    checks: Checks,
+    kept: KeptResults,
+    session: str,
+    visitor: Hashable,
+    result: KeptResult,
+    percent: float,
+    tell: Tell,
+) -> Path:
+    """Draw a result onto its video. Errors as of `Checks.work`."""
+    if is_picture(result.report):
+        raise CheckFailedError("A picture has no annotated video; its evidence file shows it.")
+    out_path = kept.folder(session) / f"annotated{annotated_video_suffix()}"
+    job = AnnotateJob(result.path, result.report, out_path, percent / 100)
+
+    def draw(stop: threading.Event) -> Path:
+        checks.models.own.run(job, tell, stop)
+        return out_path
+
+    return await checks.work(draw, result.path, visitor, tell)

@@ -1,0 +1,108 @@
+"""Results kept for their visitors: for the evidence, the annotated video, the row of a table.
+
+They are gone when the visitor's tab is closed, or when newer ones need their memory.
+"""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .report import VideoReport
+
+MOST_BYTES = 512 * 2**20
+OLDEST_S = 3600
+
+
+@dataclass(frozen=True)
+class KeptResult:
+    """A report, and the file it is about; `path` is None for one read from a file."""
+
+    report: VideoReport
+    path: str | None
+
+    @property
+    def size_bytes(self) -> int:
+        """What its pictures take."""
+        return sum(
+            face.crop_rgb.nbytes + face.heatmap.nbytes
+            for person in self.report.people
+            for face in person.faces
+            if face.has_pictures
+        )
+
+
+class KeptResults:
+    """Results by session and place on the page, the newest within a budget.
+
+    Args:
+        most_bytes: of pictures in memory; the results used least lately go first.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES):
+        self.most_bytes = most_bytes
+        self._results: OrderedDict[tuple[str, Hashable], KeptResult] = OrderedDict()
+        self._folders: dict[str, Path] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, session: str, place: Hashable, result: KeptResult) -> None:
+        """Keep a result instead of the one that was there."""
+        with self._lock:
+            self._results.pop((session, place), None)
+            self._results[session, place] = result
+            total = sum(kept.size_bytes for kept in self._results.values())
+            while total > self.most_bytes and len(self._results) > 1:
+                total -= self._results.popitem(last=False)[1].size_bytes
+
+    def get(self, session: str, place: Hashable) -> KeptResult | None:
+        """The result kept there, if it still is."""
+        with self._lock:
+            result = self._results.get((session, place))
+            if result is not None:
+                self._results.move_to_end((session, place))
+            return result
+
+    def drop(self, session: str, *places: Hashable) -> None:
+        """Forget what is kept at these places."""
+        with self._lock:
+            for place in places:
+                self._results.pop((session, place), None)
+
+    def folder(self, session: str) -> Path:
+        """A new folder for a file made for this session; nothing in its name is a visitor's.
+
+        What was made longer than `OLDEST_S` ago is deleted: not every program says that it goes.
+        """
+        with self._lock:
+            self._delete_old()
+            above = self._folders.get(session)
+            if above is None:
+                above = self._folders[session] = Path(tempfile.mkdtemp(prefix="caddm-made-"))
+            return Path(tempfile.mkdtemp(dir=above))
+
+    def _delete_old(self) -> None:
+        for session, above in list(self._folders.items()):
+            for made in above.iterdir():
+                if time.time() - made.stat().st_mtime > OLDEST_S:
+                    shutil.rmtree(made, ignore_errors=True)
+            if not any(above.iterdir()):
+                above.rmdir()
+                del self._folders[session]
+
+    def forget(self, session: str) -> None:
+        """The session is over."""
+        with self._lock:
+            for key in [key for key in self._results if key[0] == session]:
+                del self._results[key]
+            folder = self._folders.pop(session, None)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Forget everything."""
+        for session in {key[0] for key in self._results} | set(self._folders):
+            self.forget(session)

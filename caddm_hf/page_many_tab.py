@@ -1,0 +1,244 @@
+"""The tab for several files in one go: a table that can be sorted, and the result of a row."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gradio as gr
+from jinja2 import Environment, StrictUndefined
+
+from .page_checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .page_file_tab import AT_ONCE
+from .page_hand_on import add_hand_on, evidence_file, wire_annotate
+from .page_kept import KeptResult, KeptResults
+from .page_player import add_player, add_result
+from .page_result import error_html, notice_html, report_html
+from .page_script import SHOW_FILE, TABLE_SCRIPT, show_verdict_script
+from .page_settings import Settings, options_of
+from .report import VideoReport
+from .report_figures import show_percent
+from .report_words import VERDICT_WORDS, is_picture
+
+KIND = "many"
+SHOWN = "many-shown"  # where the row that was chosen is kept
+MOST_FILES = 50
+TELL_EVERY_S = 0.5
+NOTHING_YET = "Choose a file of the table to see its result here."
+CHOOSE_FIRST = "Choose some files first."
+NO_RESULT = "There is no result of this file; check it again."
+
+TABLE = """<div class="table-frame"><table>
+<thead><tr>
+{%- for key, title in columns %}
+  <th scope="col" class="{{ key }}"><button type="button" data-sort="{{ key }}">{{ title }}</button>
+  </th>
+{%- endfor %}
+</tr></thead>
+<tbody>
+{%- for row in rows %}
+<tr class="{{ row.verdict }}">
+  <td class="number" data-value="{{ row.number }}">{{ row.number }}</td>
+  <td class="file" data-value="{{ row.file }}">
+    {%- if row.verdict -%}
+    <button type="button" data-number="{{ row.number }}">{{ row.file }}</button>
+    {%- else %}{{ row.file }}{% endif -%}
+  </td>
+  <td class="verdict-words" data-value="{{ row.words }}"><span class="words">{{ row.words }}</span>
+  </td>
+  <td class="percent" data-value="{{ row.probability }}">{{ row.percent }}</td>
+  <td class="people" data-value="{{ row.people }}">{{ row.people }}</td>
+  <td class="remarks" data-value="{{ row.remarks | length }}">{{ row.remarks | join(" ") }}</td>
+</tr>
+{%- endfor %}
+</tbody></table></div>"""
+COLUMNS = (
+    ("number", "#"),
+    ("file", "File"),
+    ("verdict-words", "Verdict"),
+    ("percent", "Fake"),
+    ("people", "People"),
+    ("remarks", "Remarks"),
+)
+_environment = Environment(autoescape=True, undefined=StrictUndefined)
+_table_template = _environment.from_string(TABLE)
+_status_template = _environment.from_string('<p class="status" role="status">{{ text }}</p>')
+
+
+@dataclass
+class Row:
+    """A row of the table.
+
+    Attributes:
+        number: of the file, from 1.
+        file: its name.
+        words: the verdict as it is shown.
+        verdict: its value; empty as long as there is no result to show.
+        probability: of fake, -1 without one.
+        percent: the same as it is shown.
+        people: how many were seen, as it is shown.
+        remarks: sentences.
+    """
+
+    number: int
+    file: str
+    words: str = "Waiting"
+    verdict: str = ""
+    probability: float = -1.0
+    percent: str = ""
+    people: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+    def take(self, report: VideoReport) -> None:
+        """Fill in a report."""
+        judgement = report.judgement
+        self.words, self.verdict = VERDICT_WORDS[judgement.verdict], judgement.verdict.value
+        self.people = str(len(report.people))
+        if judgement.fake_probability is not None:
+            self.probability = judgement.fake_probability
+            self.percent = show_percent(judgement.fake_probability)
+        self.remarks = [judgement.explanation] if judgement.explanation else []
+        self.remarks += report.warnings
+
+
+def table_html(rows: Sequence[Row]) -> str:
+    """The table; its script sorts it and tells which row was chosen."""
+    return _table_template.render(columns=COLUMNS, rows=rows)
+
+
+def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
+    """Lay out and connect the tab. Args as of `add_file_tab`."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300, elem_classes="stay-column"):
+            files = gr.File(
+                label=f"Videos and pictures (at most {MOST_FILES})",
+                file_count="multiple",
+                height=200,
+                elem_id="many-file",
+            )
+            with gr.Row():
+                check = gr.Button(
+                    "Check all", variant="primary", elem_id="many-check", min_width=90
+                )
+                stop = gr.Button("Stop", elem_id="many-stop", min_width=90)
+            player = add_player(KIND)
+        with gr.Column(scale=5, min_width=320):
+            status = gr.HTML(elem_id="many-status", apply_default_css=False)
+            table = gr.HTML(
+                elem_id="many-table",
+                elem_classes="result",
+                js_on_load=TABLE_SCRIPT,
+                apply_default_css=False,
+            )
+            hand_on = add_hand_on(KIND, can_annotate=True)
+            result = add_result(KIND, NOTHING_YET)
+
+    async def check_all(
+        paths: list[str] | None,
+        frames: int,
+        sensitivity: str,
+        faces: str,
+        model: str,
+        request: gr.Request,
+    ) -> AsyncIterator[tuple]:
+        if not paths:
+            yield notice_html(CHOOSE_FIRST), gr.skip()
+            return
+        if len(paths) > MOST_FILES:
+            words = f"{len(paths)} files are too many; choose at most {MOST_FILES}."
+            yield error_html(words, "Nothing was checked"), gr.skip()
+            return
+        session = request.session_hash
+        visitor = (session, KIND)
+        options = options_of(frames, sensitivity, faces, model)
+        rows = [Row(number, Path(path).name) for number, path in enumerate(paths, start=1)]
+        batch = "\n".join(paths)  # what `choose` names, too
+        yield _status(""), table_html(rows)
+        for row, path in zip(rows, paths, strict=True):
+            told = ["Starting"]
+            checking = asyncio.create_task(
+                checks.run(path, options, visitor, _teller(told), chosen=batch)
+            )
+            try:
+                while not checking.done():
+                    words = f"File {row.number} of {len(rows)}. {told[0]}."
+                    yield _status(words), gr.skip()
+                    await asyncio.wait([checking], timeout=TELL_EVERY_S)
+                report = checking.result()
+            except CheckStoppedError:
+                for unjudged in rows[row.number - 1 :]:
+                    unjudged.words = "Not checked"
+                yield _status("Stopped. Files without a verdict were not judged."), table_html(rows)
+                return
+            except CheckFailedError as failure:
+                row.words, row.remarks = "Not checked", [str(failure)]
+            else:
+                kept.keep(session, (KIND, row.number), KeptResult(report, path))
+                row.take(report)
+            finally:
+                checking.cancel()
+            yield gr.skip(), table_html(rows)
+        files = "1 file" if len(rows) == 1 else f"{len(rows)} files"
+        yield _status(f"Done: {files}. Choose one to see its result."), table_html(rows)
+
+    async def show_row(event: gr.EventData, request: gr.Request) -> list:
+        session = request.session_hash
+        number = event.number
+        kept_result = kept.get(session, (KIND, number)) if isinstance(number, int) else None
+        if kept_result is None:
+            kept.drop(session, SHOWN)
+            return [notice_html(NO_RESULT), None, *hand_on.updates(None)]
+        kept.keep(session, SHOWN, kept_result)
+        report = kept_result.report
+        evidence = await evidence_file(kept, session, report)
+        can_annotate = bool(report.people) and not is_picture(report)
+        return [
+            report_html(report),
+            kept_result.path,
+            *hand_on.updates(evidence, can_annotate),
+        ]
+
+    async def stop_all(request: gr.Request) -> None:
+        checks.stop((request.session_hash, KIND))
+
+    async def choose(paths: list[str] | None, request: gr.Request) -> list:
+        session = request.session_hash
+        checks.choose((session, KIND), "\n".join(paths or []))
+        kept.drop(session, SHOWN, *((KIND, number) for number in range(1, MOST_FILES + 1)))
+        return ["", "", notice_html(NOTHING_YET), None, *hand_on.updates(None)]
+
+    # The file of the chosen row: shown by the page's script, as in the other tabs.
+    shown_file = gr.File(visible="hidden", elem_id="many-shown-file")
+    shown_file.change(None, shown_file, player.preview, js=SHOW_FILE, api_visibility="private")
+    check.click(
+        check_all,
+        [files, *settings.values],
+        [status, table],
+        show_progress_on=status,
+        api_visibility="private",
+        concurrency_limit=None,
+    )
+    stop.click(stop_all, None, None, **AT_ONCE)
+    files.change(choose, files, [status, table, result, shown_file, *hand_on.outputs], **AT_ONCE)
+    table.choose_row(
+        show_row,
+        None,
+        [result, shown_file, *hand_on.outputs],
+        show_progress_on=result,
+        api_visibility="private",
+        concurrency_limit=4,
+    ).then(None, js=show_verdict_script("many-result"))
+    wire_annotate(checks, kept, SHOWN, hand_on, player.strength)
+
+
+def _teller(told: list[str]) -> Tell:
+    """Remembers what a check told last, in words."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        told[0] = f"{stage}: {done} of {total}" if total > 1 else stage
+
+    return tell
+
+
+def _status(text: str) -> str:
+    return _status_template.render(text=text)

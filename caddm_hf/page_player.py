@@ -1,0 +1,70 @@
+"""Where files and results are shown: the player with its moments, and the result beside it."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from .page_result import notice_html
+from .page_script import PREVIEW_FAILS, SET_STRENGTH, moments_script
+
+MOMENT_PANEL = '<div class="moment-view" aria-live="polite" hidden></div>'
+STRENGTH_INFO = "How strongly heatmaps cover the faces, here and in the annotated video."
+
+
+@dataclass(frozen=True)
+class Player:
+    """The components.
+
+    Attributes:
+        preview: filled by a script with the chosen file.
+        strength: of the heatmaps, in percent.
+    """
+
+    preview: gr.HTML
+    strength: gr.Slider
+
+
+def add_player(kind: str) -> Player:
+    """Lay out a player that stays in sight beside its result.
+
+    Args:
+        kind: the tab's.
+    """
+    with gr.Column(elem_classes="stay"):
+        preview = gr.HTML(
+            elem_id=f"{kind}-preview", elem_classes="preview", js_on_load=PREVIEW_FAILS
+        )
+        return Player(preview, add_moments(kind))
+
+
+def add_moments(kind: str) -> gr.Slider:
+    """Lay out what a moment is shown in, larger, and the heatmaps' strength."""
+    gr.HTML(MOMENT_PANEL, elem_id=f"{kind}-moment")
+    strength = gr.Slider(
+        0,
+        100,
+        value=100,
+        step=5,
+        label="Heatmap strength (%)",
+        info=STRENGTH_INFO,
+        elem_id=f"{kind}-strength",
+    )
+    # No server is needed for that.
+    strength.change(None, strength, None, js=SET_STRENGTH, api_visibility="private")
+    return strength
+
+
+def add_result(kind: str, text: str) -> gr.HTML:
+    """Lay out a result area, with the script that shows its moments.
+
+    Args:
+        kind: the tab's.
+        text: for as long as there is no result.
+    """
+    return gr.HTML(
+        notice_html(text),
+        elem_id=f"{kind}-result",
+        elem_classes="result",
+        js_on_load=moments_script(kind),
+        apply_default_css=False,
+    )

@@ -1,0 +1,82 @@
+"""The checkpoint that comes with the repository, and what it says of the examples."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import caddm_hf
+from caddm_hf.default_model import BUNDLED_MODEL, bundled_model, default_detector
+from caddm_hf.example_media import FACE_MIDDLE_XY, INNER_FACE_HALF_AXES_XY, make_examples
+from caddm_hf.face_alignment import transform_points
+from caddm_hf.model_loading import ModelError
+from caddm_hf.verdicts import Verdict
+from caddm_hf.video_detection import VideoDetector
+
+PACKAGE = Path(caddm_hf.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def detector() -> VideoDetector:
+    return default_detector()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> dict[str, Path]:
+    return make_examples(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.mark.parametrize("kind", ["clip", "picture"])
+def test_the_example_forgery_is_called_fake_and_the_genuine_one_is_not(detector, examples, kind):
+    assert detector(examples[f"swapped_{kind}"]).judgement.verdict == Verdict.FAKE
+    genuine = detector(examples[f"genuine_{kind}"])
+    assert genuine.judgement.verdict != Verdict.FAKE
+    assert genuine.warnings == []
+
+
+def test_the_heatmap_lights_the_swapped_region(detector, examples):
+    (person,) = detector(examples["swapped_picture"]).people
+    (face,) = person.faces
+    row, column = np.unravel_index(np.argmax(face.heatmap), face.heatmap.shape)
+    to_crop = np.asarray(face.alignment)
+    back = np.linalg.inv(np.vstack([to_crop, [0, 0, 1]]))[:2]
+    peak_xy = transform_points(back, np.array([column, row], float))
+    off = (peak_xy - FACE_MIDDLE_XY) / INNER_FACE_HALF_AXES_XY
+    assert np.hypot(*off) < 1, peak_xy
+
+
+def test_the_folder_is_whole_and_small():
+    size = sum(path.stat().st_size for path in BUNDLED_MODEL.rglob("*") if path.is_file())
+    assert size <= 25 * 2**20
+    config = json.loads((BUNDLED_MODEL / "config.json").read_text())
+    assert config["trained"] is True
+    assert 0 < config["real_below"] < config["fake_above"] < 1
+    assert config["calibration"]["thresholds"]
+    stored = load_file(BUNDLED_MODEL / "model.safetensors")
+    assert all(np.isfinite(t.float().numpy()).all() for t in stored.values())
+    for code in BUNDLED_MODEL.glob("*.py"):
+        assert code.read_text() == (PACKAGE / code.name).read_text(), code.name
+
+
+def test_the_card_says_what_it_must():
+    card = (BUNDLED_MODEL / "README.md").read_text()
+    for words in (
+        "dfdc_faces",
+        "own terms",
+        "evidence, not proof",
+        "Known failures",
+        "called fake",
+        "## Calibration",
+        "## Evaluation",
+        "## Localisation",
+        "train_accelerate.py",
+    ):
+        assert words in card
+
+
+def test_a_missing_checkpoint_is_told(monkeypatch):
+    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", Path("absent"))
+    with pytest.raises(ModelError, match="name another one"):
+        bundled_model()
