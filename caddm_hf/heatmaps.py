@@ -22,29 +22,30 @@ COMPOSITION_SIZE = 56
 # Standard deviation of an anchor's bump, as a share of its side: the box's rim then weighs
 # exp(-2) of its centre.
 BUMP_WIDTH = 0.25
-# Confidences are raised to this power before they are mixed. Anchors half sure of themselves lie
-# everywhere on a forged face; cubed, they weigh an eighth of the certain ones, and more of the map
-# lies on the forged place (docs/checkpoint.md has the measurement).
+# Confidences are mixed by their mean of this power: surer anchors weigh more, and equal ones keep
+# their value. Chosen by measurement (docs/checkpoint.md).
 EMPHASIS = 3
+# The anchors that cover the whole crop say whether, not where: they are left out.
+PLACING_ANCHORS = ANCHOR_COUNTS[:-1]
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)  # cached: a tensor made under inference mode could not train later
 def _spread(device: torch.device) -> Tensor:
-    """(168, P) float32: how much each anchor says about each of the P = 56 x 56 places.
+    """(166, P) float32: how much each anchor says about each of the P = 56 x 56 places.
 
     Every anchor is a Gaussian bump over its box. Within one scale the weights at a place are
     divided by their sum, so that a scale's map is the weighted mean of what the anchors around
     that place say; the scales then weigh the same. If all say the same, so does the whole map,
     and nothing in [0, 1] can leave [0, 1].
     """
-    anchors = anchor_boxes(dtype=torch.float64)
+    anchors = anchor_boxes(dtype=torch.float64)[: sum(PLACING_ANCHORS)]
     ticks = (torch.arange(COMPOSITION_SIZE, dtype=torch.float64) + 0.5) / COMPOSITION_SIZE
     along_x = -0.5 * ((ticks - anchors[:, :1]) / (BUMP_WIDTH * anchors[:, 2:3])) ** 2
     along_y = -0.5 * ((ticks - anchors[:, 1:2]) / (BUMP_WIDTH * anchors[:, 3:4])) ** 2
     exponent = (along_y[:, :, None] + along_x[:, None, :]).flatten(1)
     # Softmax over the anchors of a scale = normalised bumps, safe where all are tiny.
-    scales = [part.softmax(dim=0) for part in exponent.split(ANCHOR_COUNTS)]
+    scales = [part.softmax(dim=0) for part in exponent.split(PLACING_ANCHORS)]
     return (torch.cat(scales) / len(scales)).to(device=device, dtype=torch.float32)
 
 
@@ -56,9 +57,10 @@ def anchor_heatmaps(confidences: Tensor, size: int) -> Tensor:
         size: side of the maps in pixels.
 
     Returns:
-        (B, size, size) float32 in [0, 1]; equal confidences c give c ** EMPHASIS everywhere.
+        (B, size, size) float32 in [0, 1]; equal confidences c give c everywhere.
     """
-    maps = confidences.float() ** EMPHASIS @ _spread(confidences.device)
+    placing = confidences[:, : sum(PLACING_ANCHORS)].float()
+    maps = (placing**EMPHASIS @ _spread(confidences.device)) ** (1 / EMPHASIS)
     maps = maps.view(-1, 1, COMPOSITION_SIZE, COMPOSITION_SIZE)
     maps = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
     return maps[:, 0].clamp(0, 1)

@@ -1,6 +1,8 @@
 """The checkpoint that comes with the repository, and what it says of the examples."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from caddm_hf.default_model import BUNDLED_MODEL, bundled_model, default_detecto
 from caddm_hf.example_media import FACE_MIDDLE_XY, INNER_FACE_HALF_AXES_XY, make_examples
 from caddm_hf.face_alignment import transform_points
 from caddm_hf.model_loading import ModelError
+from caddm_hf.training_config import parse_training_config
 from caddm_hf.verdicts import Verdict
 from caddm_hf.video_detection import VideoDetector
 
@@ -80,3 +83,30 @@ def test_a_missing_checkpoint_is_told(monkeypatch):
     monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", Path("absent"))
     with pytest.raises(ModelError, match="name another one"):
         bundled_model()
+
+
+def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
+    """With a `python` that only writes down what it is asked."""
+    said = tmp_path / "said"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nprintf "%s\\t" "$@" >> {said}\necho >> {said}\n')
+    python.chmod(0o755)
+    script = BUNDLED_MODEL.parent / "train_lite0.sh"
+    subprocess.run(
+        ["sh", script, "DATA", "PARTS", "PORTRAITS", "OUT"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+    )
+    first, second, calibrate = (line.split("\t")[:-1] for line in said.read_text().splitlines())
+    assert first[0] == second[0] == "train_accelerate.py"
+    first, second = parse_training_config(first[1:]), parse_training_config(second[1:])
+    assert second.initial_model == first.output_dir
+    recorded = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())["options"]
+    differing = {
+        name
+        for name, value in second.fixed_options().items()
+        if recorded.get(name) != value
+        and name not in ("data", "validation_data", "genuine_data", "initial_model")
+    }
+    assert differing == set()
+    assert calibrate[:3] == ["-m", "caddm_hf", "calibrate"]

@@ -50,7 +50,7 @@ ONLY_READ = {
     "python -m caddm_hf calibrate": LONG + "below, shortened",
     "python -m caddm_hf probe-identity": "needs photographs of known people: "
     "tests/test_evaluation_commands.py",
-    "python -m caddm_hf export": LONG + "tests/test_export_model.py",
+    "python -m caddm_hf export": LONG + "tests/test_export_command.py",
     "python -m caddm_hf convert": "needs the authors' weights: tests/test_convert_checkpoint.py",
     "python -m caddm_hf score --engine ray": "needs a cluster and a bucket",
 }
@@ -77,8 +77,14 @@ SHORTENED = {
 
 def blocks(text: str) -> list[tuple[str, str]]:
     """(language, content) of every block of code, fenced or set in by four spaces."""
-    found, language, content = [], None, []
+    found, language, content, set_in = [], None, [], []
     for line in [*text.splitlines(), "end"]:
+        if language is None and line.startswith("    "):
+            set_in.append(line.strip())
+            continue
+        if set_in:
+            found.append(("", "\n".join(set_in)))
+            set_in = []
         if line.startswith("```"):
             if language is None:
                 language = line.removeprefix("```").strip()
@@ -87,8 +93,6 @@ def blocks(text: str) -> list[tuple[str, str]]:
                 language, content = None, []
         elif language is not None:
             content.append(line)
-        elif line.startswith("    "):
-            found.append(("", line.strip()))
     assert language is None, "a block of code that never ends"
     return found
 

@@ -378,8 +378,9 @@ def test_what_killed_guards_left_is_removed_by_the_next(temporary_root, tmp_path
     (left,) = temporary_root.iterdir()
     os.kill(int(pid), signal.SIGSTOP)  # so that it cannot clean up
     process.kill()
-    process.communicate()
+    process.wait()  # not communicate(): the stopped worker holds the pipe open
     os.kill(int(pid), signal.SIGKILL)
+    process.stdout.close()
     wait_for(lambda: not psutil.pid_exists(int(pid)))
     assert Path(path).exists()
     elsewhere = tmp_path / "elsewhere"
