@@ -102,9 +102,9 @@ def write_video(
     Returns:
         The path.
     """
-    with av.open(
-        str(path), "w", format=container_format, options=dict(container_options or {})
-    ) as container:
+    # Bit-exact: Matroska would write random identifiers.
+    muxer = {"fflags": "+bitexact"} | dict(container_options or {})
+    with av.open(str(path), "w", format=container_format, options=muxer) as container:
         stream = container.add_stream(codec, rate=Fraction(fps), options=dict(options or {}))
         if times_s is not None:
             stream.codec_context.time_base = TIME_BASE
