@@ -172,7 +172,7 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
     entries = eval_result_entries_to_yaml(_entries(facts))
     (results / "video_auc.yaml").write_text(yaml.safe_dump(entries, sort_keys=False))
     metadata = {
-        "options": facts.options,
+        "options": {name: _without_folders(value) for name, value in facts.options.items()},
         "command": facts.command,
         "train": facts.train,
         "evaluation": facts.evaluation,
@@ -186,6 +186,11 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
         "versions": versions(),
     }
     (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _without_folders(value: object) -> object:
+    """A local path's last part: where it lies is nobody's business."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def versions() -> dict[str, str]:

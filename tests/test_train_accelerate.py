@@ -296,6 +296,8 @@ def test_genuine_pictures_are_trained_on_and_told(collection: Path, tmp_path: Pa
     assert train(*TINY, *options, "--output_dir", output, "--max_steps", 2) == 0
     told = metadata(output)
     assert told["train"]["genuine_data_rows"] == 3
+    assert told["options"]["genuine_data"] == "portraits"
+    assert str(tmp_path) not in (output / "training_metadata.json").read_text()
     assert told["train"]["genuine"] == len(np.flatnonzero(np.array(rows["label"][:]) == 0)) + 3
     assert set(told["kinds"]) - {"genuine", "fake"} == {
         k for k, n in told["kinds"].items() if not n
