@@ -47,22 +47,18 @@ class MtcnnCascade:
         self._thresholds, self._factor = networks.thresholds, networks.factor
 
     @torch.inference_mode()
-    def __call__(
-        self, frames_rgb: np.ndarray, smallest_px: float = SMALLEST_FACE_PX
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    def __call__(self, frames_rgb: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Faces of each frame.
 
         Args:
             frames_rgb: (N, H, W, 3) uint8.
-            smallest_px: smaller windows are not looked at; three quarters of the first
-                network's work are spent on those below twice the usual size.
 
         Returns:
             for each frame (K, 5) float32, box xyxy and confidence, and (K, 5, 2) float32
             points, both in pixels.
         """
         sums = np.stack([cv2.integral(frame) for frame in frames_rgb])
-        boxes, owners = self._propose(sums, smallest_px)
+        boxes, owners = self._propose(sums)
         boxes, owners = self._refine(sums, boxes, owners)
         boxes, owners, points = self._finish(sums, boxes, owners)
         return [
@@ -70,13 +66,11 @@ class MtcnnCascade:
             for number in range(len(frames_rgb))
         ]
 
-    def _propose(self, sums: np.ndarray, smallest_px: float) -> tuple[Tensor, Tensor]:
+    def _propose(self, sums: np.ndarray) -> tuple[Tensor, Tensor]:
         """First network, on each level of a pyramid: (K, 5) square boxes and whose they are."""
         height, width = sums.shape[1] - 1, sums.shape[2] - 1
         found, owners = [], []
-        scales = pyramid_scales(min(height, width), self._factor)
-        # The coarsest level always: there is nothing to put together without any.
-        for scale in [s for s in scales[:-1] if FIRST_WINDOW_PX / s >= smallest_px] + scales[-1:]:
+        for scale in pyramid_scales(min(height, width), self._factor):
             level = _level(sums, int(height * scale + 1), int(width * scale + 1))
             offsets, scores = _first_network(self._first, self._on_device(level))
             boxes, whose = generateBoundingBox(offsets, scores[:, 1], scale, self._thresholds[0])
