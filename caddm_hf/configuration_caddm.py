@@ -18,6 +18,8 @@ class CaddmConfig(PreTrainedConfig):
         image_size: side of the square face crop in pixels.
         detection_loss_weight: weight of the box and anchor losses beside the cross-entropy
             of the label.
+        genuine_negatives: anchors learn from genuine crops, too, that nothing is there; the
+            paper has negatives in forged crops only.
         calibration_temperature: the difference of the two logits is divided by it before it
             becomes a probability, as is the logit of a mean over frames; 1 means not calibrated.
         real_below: a probability of "fake" below this is called real.
@@ -37,6 +39,7 @@ class CaddmConfig(PreTrainedConfig):
         artifact_width: int | None = None,
         image_size: int = 224,
         detection_loss_weight: float = 0.1,
+        genuine_negatives: bool = False,
         calibration_temperature: float = 1.0,
         real_below: float = 0.4,
         fake_above: float = 0.6,
@@ -64,6 +67,7 @@ class CaddmConfig(PreTrainedConfig):
         self.artifact_width = artifact_width
         self.image_size = image_size
         self.detection_loss_weight = detection_loss_weight
+        self.genuine_negatives = genuine_negatives
         self.calibration_temperature = calibration_temperature
         self.real_below = real_below
         self.fake_above = fake_above

@@ -270,7 +270,10 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
                     f"artifact_boxes must be ({batch}, K, 4), got {tuple(artifact_boxes.shape)}"
                 )
             localisation, confidence = detection_losses(
-                output.anchor_offsets, output.anchor_logits, artifact_boxes
+                output.anchor_offsets,
+                output.anchor_logits,
+                artifact_boxes,
+                self.config.genuine_negatives,
             )
             output.localisation_loss = localisation.detach()
             output.confidence_loss = confidence.detach()

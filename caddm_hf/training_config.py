@@ -114,6 +114,11 @@ class TrainingConfig:
     detection_loss_weight: float = _option(
         0.1, "Weight of the box and anchor losses beside the label's."
     )
+    genuine_negatives: bool = _option(
+        False,
+        "Let anchors learn from genuine crops, too, that nothing is there; the paper has negatives "
+        "in forged crops only.",
+    )
 
     fake_share: float = _option(
         1.0, "Share of the forged samples that come from the collection's fakes, swapped or not."

@@ -77,6 +77,7 @@ def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
                 artifact_width=config.artifact_width,
                 image_size=config.image_size,
                 detection_loss_weight=config.detection_loss_weight,
+                genuine_negatives=config.genuine_negatives,
             )
         )
     except ValueError as error:

@@ -30,12 +30,14 @@ def test_output_shapes(slim):
     assert output.artifact_features.shape == (3, 192)
 
 
-def test_loss_is_classification_plus_weighted_detection(slim):
+@pytest.mark.parametrize("genuine_negatives", [False, True])
+def test_loss_is_classification_plus_weighted_detection(slim, monkeypatch, genuine_negatives):
+    monkeypatch.setattr(slim.config, "genuine_negatives", genuine_negatives)
     boxes = torch.tensor([[[0.0, 0, 1, 1], [0.2, 0.2, 0.5, 0.6]], [[0.0] * 4] * 2])
     labels = torch.tensor([1, 0])
     with torch.no_grad():
         output = slim(torch.randn(2, 3, 224, 224), labels=labels, artifact_boxes=boxes)
-    parts = detection_losses(output.anchor_offsets, output.anchor_logits, boxes)
+    parts = detection_losses(output.anchor_offsets, output.anchor_logits, boxes, genuine_negatives)
     expected = F.cross_entropy(output.logits, labels) + 0.1 * (parts[0] + parts[1])
     assert float(output.loss) == pytest.approx(float(expected), rel=1e-6)
     assert float(parts[0]) > 0

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -84,13 +86,15 @@ def test_decoding_never_overflows():
     assert torch.isfinite(decode_boxes(wild, anchor_boxes())).all()
 
 
-def loop_losses(offsets, logits, boxes):
+def loop_losses(offsets, logits, boxes, genuine_negatives=False):
     """The two losses from their definition, anchor by anchor."""
     anchors = anchor_boxes()
     localisation = confidence = 0.0
     positives = 0
-    for sample in range(len(offsets)):
-        positive, matched = loop_match(boxes[sample], anchors)
+    matches = [loop_match(sample, anchors) for sample in boxes]
+    numbers = [sum(map(bool, positive)) for positive, _ in matches if any(positive)]
+    of_a_genuine = math.ceil(2 * sum(numbers) / len(numbers)) if genuine_negatives else 0
+    for sample, (positive, matched) in enumerate(matches):
         chosen = [a for a in range(len(anchors)) if positive[a]]
         positives += len(chosen)
         surprise = [
@@ -102,11 +106,13 @@ def loop_losses(offsets, logits, boxes):
             for error in (offsets[sample, a] - truth).abs().tolist():
                 localisation += 0.5 * error**2 if error < 1 else error - 0.5
         negatives = sorted(surprise[a] for a in range(len(anchors)) if not positive[a])[::-1]
-        confidence += sum(surprise[a] for a in chosen) + sum(negatives[: 2 * len(chosen)])
+        taken = 2 * len(chosen) if chosen else of_a_genuine
+        confidence += sum(surprise[a] for a in chosen) + sum(negatives[:taken])
     return localisation / max(positives, 1), confidence / max(positives, 1)
 
 
-def test_losses_equal_the_loops():
+@pytest.mark.parametrize("genuine_negatives", [False, True])
+def test_losses_equal_the_loops(genuine_negatives):
     generator = torch.Generator().manual_seed(2)
     offsets = torch.randn(6, NUM_ANCHORS, 4, generator=generator)
     logits = torch.randn(6, NUM_ANCHORS, 2, generator=generator)
@@ -114,16 +120,16 @@ def test_losses_equal_the_loops():
     boxes[1] = torch.tensor(NO_BOX)
     boxes[2, 1] = torch.tensor(NO_BOX)
     boxes[3, 0] = torch.tensor(WHOLE)
-    got = detection_losses(offsets, logits, boxes)
-    expected = loop_losses(offsets, logits, boxes)
+    got = detection_losses(offsets, logits, boxes, genuine_negatives)
+    expected = loop_losses(offsets, logits, boxes, genuine_negatives)
     assert [float(loss) for loss in got] == pytest.approx(expected, rel=1e-5)
 
 
 def test_genuine_batch_costs_nothing_and_has_no_gradient_trouble():
     offsets = torch.randn(3, NUM_ANCHORS, 4, requires_grad=True)
     logits = torch.randn(3, NUM_ANCHORS, 2, requires_grad=True)
-    for boxes in (torch.zeros(3, 2, 4), torch.zeros(3, 0, 4)):
-        localisation, confidence = detection_losses(offsets, logits, boxes)
+    for boxes, mined in ((torch.zeros(3, 2, 4), False), (torch.zeros(3, 0, 4), True)):
+        localisation, confidence = detection_losses(offsets, logits, boxes, mined)
         assert localisation.item() == confidence.item() == 0
         (localisation + confidence).backward()
     assert torch.isfinite(offsets.grad).all()

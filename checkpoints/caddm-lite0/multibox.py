@@ -129,18 +129,24 @@ def decode_boxes(offsets: Tensor, anchors: Tensor) -> Tensor:
 
 
 def detection_losses(
-    anchor_offsets: Tensor, anchor_logits: Tensor, boxes_xyxy: Tensor
+    anchor_offsets: Tensor,
+    anchor_logits: Tensor,
+    boxes_xyxy: Tensor,
+    genuine_negatives: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Smooth-L1 of the positives' boxes, cross-entropy of positives and hardest negatives.
 
     Both are sums divided by the number of positive anchors in the batch (by 1 if there are
     none). A sample contributes its 2 hardest negatives for each positive; a genuine sample,
-    which has no box, contributes nothing. Computed in float32 whatever comes in.
+    which has no box, contributes nothing, as in SSD. Computed in float32 whatever comes in.
 
     Args:
         anchor_offsets: (B, A, 4).
         anchor_logits: (B, A, 2), index 1 = artifact.
         boxes_xyxy: (B, K, 4) in [0, 1], zero area = none.
+        genuine_negatives: a genuine sample contributes as many hardest negatives as a forged one
+            of the batch does on average. Without them no anchor ever learns that a face may be
+            genuine, and the largest, which no forged face leaves negative, says "fake" always.
 
     Returns:
         the two scalar losses (localisation, confidence).
@@ -164,6 +170,10 @@ def detection_losses(
     # Rank of each anchor among its sample's negatives, hardest first; positives come last.
     hardness = torch.where(positive, -1.0, surprise.detach())
     rank = hardness.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    chosen = positive | (rank < NEGATIVES_PER_POSITIVE * positives)
+    quota = NEGATIVES_PER_POSITIVE * positives
+    if genuine_negatives:
+        forged = (positives > 0).sum().clamp(min=1)
+        quota = torch.where(positives > 0, quota, torch.ceil(quota.sum() / forged).long())
+    chosen = positive | (rank < quota)
     confidence = torch.where(chosen, surprise, 0.0).sum() / divisor
     return localisation, confidence
