@@ -187,6 +187,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             config,
             options.offer_model,
             options.any_model or only_here(options),
+            options.model,
         )
         line = Line(options.at_once, options.longest_line)
         page = build_page(models, facts, examples, line, KeptResults())

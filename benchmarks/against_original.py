@@ -3,7 +3,7 @@
 Run from the repository's root:
 
     pip install -r benchmarks/requirements.txt
-    python benchmarks/against_original.py [CLIP ...] [--backbone resnet34] [--rounds 3]
+    python benchmarks/against_original.py [CLIP ...] [--backbone resnet34] [--backend torch]
 
 The original's way: OpenCV reads every frame, dlib's frontal detector looks at each of 32 evenly
 spaced ones enlarged once, 68 landmarks are found on the largest face, and PyTorch scores the
@@ -28,6 +28,7 @@ from detector_stages import Times, made_clips, timed, untrained_detector
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from caddm_hf.backend_names import BACKENDS
 from caddm_hf.face_alignment import alignment_matrix, warp_face
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.video_detection import VideoDetector
@@ -137,11 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")
+    parser.add_argument("--backend", choices=BACKENDS, default="torch", help="of ours")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    detector = untrained_detector(options.backbone)
+    detector = untrained_detector(options.backbone, options.backend)
     original = OriginalWay(detector)
-    print(f"{options.backbone}, torch on {torch.get_num_threads()} threads")
+    print(f"{options.backbone}, {torch.get_num_threads()} threads, ours with {options.backend}")
     with tempfile.TemporaryDirectory() as folder:
         clips = options.clips or made_clips(Path(folder))
         detector(clips[0], frames=8)  # libraries set themselves up

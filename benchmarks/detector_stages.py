@@ -43,6 +43,7 @@ from caddm_hf.face_detection import FRAMES_AT_ONCE
 from caddm_hf.face_tracking import FaceTracker
 from caddm_hf.heatmaps import artifact_boxes
 from caddm_hf.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.inference_backends import open_network
 from caddm_hf.model_loading import LoadedModel
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.video_detection import VideoDetector
@@ -93,10 +94,11 @@ def moving_portrait(
         yield np.clip(frame + noise[..., None], 0, 255).astype(np.uint8)
 
 
-def untrained_detector(backbone: str) -> VideoDetector:
+def untrained_detector(backbone: str, backend: str = "torch") -> VideoDetector:
     """With random weights: what it says does not matter here."""
     model = CaddmForDeepfakeDetection(CaddmConfig(backbone=backbone, trained=False))
-    return VideoDetector(LoadedModel(model.eval(), CaddmImageProcessor(), backbone), device="cpu")
+    loaded = LoadedModel(model.eval(), CaddmImageProcessor(), backbone)
+    return VideoDetector(loaded, device="cpu", network=open_network(loaded, "cpu", backend))
 
 
 Times = tuple[float, float]  # wall-clock and CPU seconds

@@ -21,6 +21,7 @@ from .report_figures import (
 )
 from .report_words import (
     EVIDENCE_NOT_PROOF,
+    HEATMAP_MEANING,
     LIMITS,
     UNTRAINED,
     VERDICT_WORDS,
@@ -71,6 +72,7 @@ def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
         more_people=len(report.people) - len(people),
         faces=_face_values(report, strength),
         legend=data_uri(heatmap_legend(), quality=95),
+        heatmap_meaning=HEATMAP_MEANING,
         file_facts=_file_facts(report),
         model_facts=_model_facts(report),
         settings=_settings(report.provenance),

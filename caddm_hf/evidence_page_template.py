@@ -162,7 +162,7 @@ PAGE = """<!doctype html>
 <p class="legend small">
   <span>Heatmap: 0 <img src="{{ legend }}" width="128" height="12"
     alt="from the face as it is to bright yellow"> 1</span>
-  <span>How sure the detector is of traces there; the same scale in every picture.</span>
+  <span>{{ heatmap_meaning }}</span>
 </p>
 <div class="faces">
 {%- for face in faces %}

@@ -27,6 +27,8 @@ PLACE_WEIGHT = 0.5
 JOIN_SCORE = 0.6
 # Thumbnails of two frames of one scene correlate above this; across a cut place means nothing.
 SAME_SCENE = 0.5
+THUMBNAIL_SIZE = (32, 18)
+PIXELS_A_CELL = 8  # across, in each cell of a thumbnail
 SIGNATURES_KEPT = 8
 
 
@@ -75,9 +77,7 @@ class FaceTracker:
             faces: the faces found in it; each is joined to one person, known or new.
         """
         self._position += 1
-        thumbnail = _normalised(
-            cv2.resize(frame_rgb, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-        )
+        thumbnail = _thumbnail(frame_rgb)
         if self._thumbnail is not None and float(self._thumbnail @ thumbnail) < SAME_SCENE:
             self._scene += 1
         self._thumbnail = thumbnail
@@ -104,6 +104,19 @@ class FaceTracker:
                 person = TrackedPerson()
                 person._add(self._position, face, look, self._scene)
                 self.people.append(person)
+
+
+def _thumbnail(frame_rgb: np.ndarray) -> np.ndarray:
+    """What tells scenes apart, as a unit vector; of large frames only some pixels count."""
+    width, height = THUMBNAIL_SIZE
+    rows, columns = frame_rgb.shape[:2]
+    step = max(1, min(rows // height, columns // width) // PIXELS_A_CELL)
+    small = cv2.resize(
+        np.ascontiguousarray(frame_rgb[::step, ::step]),
+        THUMBNAIL_SIZE,
+        interpolation=cv2.INTER_AREA,
+    )
+    return _normalised(small.astype(np.float32))
 
 
 def face_signature(frame_rgb: np.ndarray, face: DetectedFace) -> np.ndarray:

@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from .face_masks import check_points, face_outline, fill_outline
 from .hub_ids import HUB_ID
+from .parquet_loading import load_files, load_from_hub
 from .stored_pictures import FrameDataError, decode_picture
 
 FRAME_FEATURES = datasets.Features(
@@ -130,15 +131,13 @@ def open_split(
             files = _parquet_files(Path(name), split)
             if not files:
                 return None
-            rows = datasets.load_dataset(
-                "parquet", data_files={split: files}, split=split, streaming=streaming
-            )
+            rows = load_files(name, files, split, streaming)
         elif HUB_ID.fullmatch(name):
             found = datasets.get_dataset_split_names(name)
             chosen = next((known for known in SPLIT_NAMES[split] if known in found), None)
             if chosen is None:
                 return None
-            rows = datasets.load_dataset(name, split=chosen, streaming=streaming)
+            rows = load_from_hub(name, chosen, streaming)
         else:
             raise FrameDataError(
                 f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "

@@ -9,6 +9,8 @@ values a CADDM model has, and of the weights first the header.
 import inspect
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,8 @@ def find_model_files(
 ) -> ModelFiles:
     """Files of a folder, or of a repository, fetched where the cache has not got them.
 
+    The Hub is asked for the sizes of all three before any is fetched; no other file is.
+
     Args:
         name: a model folder, or `user/name` on the Hub.
         revision: branch, tag or commit on the Hub.
@@ -76,7 +80,7 @@ def find_model_files(
         local_files_only: do not ask the Hub, use its cache.
 
     Raises:
-        ModelError: there is no such model, or it cannot be reached.
+        ModelError: there is no such model, a file of it is too large, or it cannot be reached.
     """
     folder = Path(name)
     if folder.exists():
@@ -84,26 +88,44 @@ def find_model_files(
     if not HUB_ID.fullmatch(name):
         raise ModelError(f"Model '{name}' is neither a folder nor a Hub id of the form user/name.")
 
-    def fetch(file: str, revision: str | None) -> Path:
-        options = {"revision": revision, "token": token, "local_files_only": local_files_only}
-        try:
-            if not local_files_only:
-                size = hf_hub_download(name, file, dry_run=True, **options).file_size
-                limit = MAX_WEIGHTS_BYTES if file == WEIGHTS_FILE else MAX_JSON_BYTES
-                if size is None or size > limit:
-                    raise ModelError(f"'{file}' of model '{name}' is too large to be fetched.")
-            return Path(hf_hub_download(name, file, **options))
-        except ModelError:
-            raise
-        except Exception as error:  # the Hub client raises whatever it meets on the way
-            raise ModelError(_explanation(name, file, revision, error)) from error
+    options = {"token": token, "local_files_only": local_files_only}
 
+    def ask(file: str, revision: str | None) -> str:
+        """The commit the file is of, once its size is known to be acceptable."""
+        with _explained(name, file, revision):
+            found = hf_hub_download(name, file, revision=revision, dry_run=True, **options)
+        limit = MAX_WEIGHTS_BYTES if file == WEIGHTS_FILE else MAX_JSON_BYTES
+        if found.file_size is None or found.file_size > limit:
+            raise ModelError(f"'{file}' of model '{name}' is too large to be fetched.")
+        return found.commit_hash
+
+    def fetch(file: str, revision: str | None) -> Path:
+        with _explained(name, file, revision):
+            return Path(hf_hub_download(name, file, revision=revision, **options))
+
+    asked = None
+    if not local_files_only:  # all sizes before any file
+        asked = ask(CONFIG_FILE, revision)
+        for file in (PROCESSOR_FILE, WEIGHTS_FILE):
+            ask(file, asked)
+    # By the revision's own name, so that the cache knows it when the Hub is not there.
     config = fetch(CONFIG_FILE, revision)
     # The cache names folders by commit: the other files must be of the same one.
     commit = config.parent.name
+    if asked not in (None, commit):
+        raise ModelError(f"Model '{name}' was changed while it was fetched; try again.")
     return ModelFiles(
         name, config, fetch(PROCESSOR_FILE, commit), fetch(WEIGHTS_FILE, commit), commit
     )
+
+
+@contextmanager
+def _explained(name: str, file: str, revision: str | None) -> Iterator[None]:
+    """Turns whatever the Hub client meets on its way into a sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelError(_explanation(name, file, revision, error)) from error
 
 
 def _folder_files(folder: Path) -> ModelFiles:

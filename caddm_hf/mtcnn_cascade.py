@@ -7,10 +7,11 @@ and for all windows at once, and the networks run channels-last. Boxes, points a
 are those of facenet-pytorch's `detect_face`, up to the rounding of float32.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from facenet_pytorch import MTCNN
 from facenet_pytorch.models.utils.detect_face import (
     batched_nms_numpy,
@@ -89,7 +90,7 @@ class MtcnnCascade:
         boxes, owners, windows = _windows(sums, boxes, owners, SECOND_WINDOW_PX)
         if not len(boxes):
             return boxes, owners
-        offsets, scores = self._in_parts(self._second, windows)
+        offsets, scores = self._in_parts(self._second_network, windows)
         passed = scores[:, 1] > self._thresholds[1]
         boxes = torch.cat([boxes[passed, :4], scores[passed, 1:]], dim=1)
         owners, offsets = owners[passed], offsets[passed]
@@ -114,7 +115,17 @@ class MtcnnCascade:
         kept = batched_nms_numpy(boxes[:, :4], boxes[:, 4], owners, OVERLAP, "Min")
         return boxes[kept], owners[kept], points[kept].transpose(1, 2)
 
-    def _in_parts(self, network: nn.Module, windows: np.ndarray) -> tuple[Tensor, ...]:
+    def _second_network(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """facenet-pytorch's RNet with another pooling; (B, 4) offsets and (B, 2) scores."""
+        network = self._second
+        values = _pool_by_three(network.prelu1(network.conv1(values)))
+        values = _pool_by_three(network.prelu2(network.conv2(values)))
+        values = network.prelu3(network.conv3(values))
+        # Their dense layer wants columns first.
+        values = network.prelu4(network.dense4(values.permute(0, 3, 2, 1).flatten(1)))
+        return network.dense5_2(values), network.dense5_1(values).softmax(dim=1)
+
+    def _in_parts(self, network: Callable, windows: np.ndarray) -> tuple[Tensor, ...]:
         parts = [
             network(self._on_device(windows[start : start + WINDOWS_AT_ONCE]))
             for start in range(0, len(windows), WINDOWS_AT_ONCE)
@@ -136,17 +147,36 @@ def _first_network(network: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         offsets (B, 4, h, w) and scores (B, 2, h, w), as `network(values)`.
     """
-    values = network.conv1(values)
-    # A last odd row or column has a window of its own, as in the network's pooling.
-    odd = [side % 2 for side in values.shape[2:]]
-    values = F.pad(values, (0, odd[1], 0, odd[0]), mode="replicate") if any(odd) else values
-    low, high = values, values
-    for cut in ((..., slice(0, None, 2), slice(None)), (..., slice(0, None, 2))):
-        other = tuple(slice(1, None, 2) if part == slice(0, None, 2) else part for part in cut)
-        low, high = torch.minimum(low[cut], low[other]), torch.maximum(high[cut], high[other])
+    low = high = network.conv1(values)
+    for axis in (2, 3):
+        low = _over_pairs(torch.minimum, low, axis)
+        high = _over_pairs(torch.maximum, high, axis)
     values = torch.maximum(network.prelu1(low), network.prelu1(high))
     values = network.prelu3(network.conv3(network.prelu2(network.conv2(values))))
     return network.conv4_2(values), network.conv4_1(values).softmax(dim=1)
+
+
+def _over_pairs(of_two: Callable, values: Tensor, axis: int) -> Tensor:
+    """Minimum or maximum of neighbours 2k and 2k + 1 along an axis; a last odd one stays."""
+    pairs, odd = divmod(values.shape[axis], 2)
+    first, second = values.narrow(axis, 0, 2 * pairs).unflatten(axis, (pairs, 2)).unbind(axis + 1)
+    found = of_two(first, second)
+    return torch.cat([found, values.narrow(axis, 2 * pairs, 1)], dim=axis) if odd else found
+
+
+def _pool_by_three(values: Tensor) -> Tensor:
+    """Max-pooling over 3x3 in steps of 2, windows at the far rim cut off, axis by axis.
+
+    Twice as fast as torch's, which also notes where each maximum lies.
+    """
+    for axis in (2, 3):
+        pooled = _over_pairs(torch.maximum, values, axis).narrow(axis, 0, values.shape[axis] // 2)
+        third = values[(*[slice(None)] * axis, slice(2, None, 2))]
+        inside = third.shape[axis]
+        last = pooled.narrow(axis, inside, pooled.shape[axis] - inside)
+        values = torch.maximum(pooled.narrow(axis, 0, inside), third)
+        values = torch.cat([values, last], dim=axis) if last.shape[axis] else values
+    return values
 
 
 def pyramid_scales(shorter_side: int, factor: float) -> list[float]:
@@ -203,8 +233,15 @@ def _windows(
     y, y_end, x, x_end = y[inside], y_end[inside], x[inside], x_end[inside]
     y0, y1 = _bins(y, y_end - y, side)
     x0, x1 = _bins(x, x_end - x, side)
-    whose = owners.cpu().numpy()[:, None, None]
-    y0, y1, x0, x1 = y0[:, :, None], y1[:, :, None], x0[:, None], x1[:, None]
-    totals = sums[whose, y1, x1] - sums[whose, y0, x1] - sums[whose, y1, x0] + sums[whose, y0, x0]
-    pixels = ((y1 - y0) * (x1 - x0))[..., None]
+    pixels = ((y1 - y0)[:, :, None] * (x1 - x0)[:, None])[..., None]
+    # One number for each place in all frames: `take` is several times faster than a triple index.
+    columns = sums.shape[2]
+    whose = owners.cpu().numpy()[:, None] * sums.shape[1]
+    y0, y1 = ((whose + rows)[:, :, None] * columns for rows in (y0, y1))
+    x0, x1 = x0[:, None], x1[:, None]
+    places = sums.reshape(-1, sums.shape[3])
+    totals = places.take(y1 + x1, axis=0)
+    totals -= places.take(y0 + x1, axis=0)
+    totals -= places.take(y1 + x0, axis=0)
+    totals += places.take(y0 + x0, axis=0)
     return boxes, owners, totals.astype(np.float32) * (1 / pixels).astype(np.float32)

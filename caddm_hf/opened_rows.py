@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from .face_masks import check_points, five_points
 from .frame_dataset import FrameDataError, decode_picture, first_line
 from .hub_ids import HUB_ID
+from .parquet_loading import load_files, load_from_hub
 from .stored_pictures import picture_bytes
 
 # In the order in which they are looked for; a training split has to be asked for.
@@ -147,11 +148,11 @@ def open_rows(
     try:
         files, found = _find_split(name, wanted)
         if files is None:
-            rows = datasets.load_dataset(name, split=found)
+            rows = load_from_hub(name, found)
         elif not sum(pq.read_metadata(file).num_rows for file in files):
             raise FrameDataError(f"Data '{name}' holds no rows.")
         else:
-            rows = datasets.load_dataset("parquet", data_files={"rows": files}, split="rows")
+            rows = load_files(name, files, "rows")
     except FrameDataError:
         raise
     except Exception as error:  # `datasets` and the Hub client raise whatever they meet

@@ -74,7 +74,7 @@ def _lay_out(kind: Kind, examples: dict[str, Path]) -> FileTab:
             with gr.Row():
                 check = gr.Button("Check", variant="primary", elem_id=f"{kind}-check", min_width=90)
                 stop = gr.Button("Stop", elem_id=f"{kind}-stop", min_width=90)
-            player = add_player(kind)
+            player = add_player(kind, can_annotate=kind == "video")
         with gr.Column(scale=5, min_width=320):
             hand_on = add_hand_on(kind, can_annotate=kind == "video")
             result = add_result(kind, NOTHING_YET)

@@ -121,7 +121,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
                     "Check all", variant="primary", elem_id="many-check", min_width=90
                 )
                 stop = gr.Button("Stop", elem_id="many-stop", min_width=90)
-            player = add_player(KIND)
+            player = add_player(KIND, can_annotate=True)
         with gr.Column(scale=5, min_width=320):
             status = gr.HTML(elem_id="many-status", apply_default_css=False)
             table = gr.HTML(

@@ -12,6 +12,7 @@ from typing import Protocol
 from .configuration_caddm import CaddmConfig
 from .detection_config import DetectionConfig
 from .guarded_worker import StartError
+from .report_words import shown_model_name
 from .verdicts import Thresholds
 
 # For models that were not calibrated: (fake_above, real_below, what it means).
@@ -31,7 +32,7 @@ class ModelFacts:
     """What a visitor is told of a model.
 
     Attributes:
-        name: folder, Hub id or description.
+        name: Hub id, last part of a folder, or description.
         revision: Hub commit, if it has one.
         trained: False for random weights.
         thresholds: those it judges by if nobody asks for others.
@@ -105,7 +106,7 @@ def model_facts(name: str, revision: str | None, config: CaddmConfig) -> ModelFa
         except (TypeError, ValueError):
             continue
     return ModelFacts(
-        name=name,
+        name=shown_model_name(name, revision),
         revision=revision,
         trained=config.trained,
         thresholds=Thresholds(config.real_below, config.fake_above),
@@ -131,6 +132,27 @@ class JobRunner(Protocol):
         """Give up what it holds."""
 
 
+def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
+    """Models by what visitors are told of them; the same twice is told apart."""
+    found = {}
+    for name in names:
+        shown = shown_model_name(name)
+        same = sum(shown == shown_model_name(other) for other in found.values())
+        found[f"{shown} ({same + 1})" if same else shown] = name
+    return found
+
+
+@contextmanager
+def _told_by_shown_name(name: str | None) -> Iterator[None]:
+    """Has errors about a model name it as visitors know it."""
+    try:
+        yield
+    except (ModelChoiceError, StartError) as error:
+        if name is None or name not in str(error):
+            raise
+        raise type(error)(str(error).replace(name, shown_model_name(name))) from error
+
+
 @dataclass
 class _Loaded:
     runner: JobRunner
@@ -144,9 +166,10 @@ class ModelChoices:
         own: serves where no model is named.
         open_runner: for a folder or Hub id.
         config: that all detectors are made with.
-        listed: names that may be chosen in any case.
+        offered: folders and Hub ids that may be chosen in any case.
         any_model: whether visitors may name others. Whoever may can make this machine read any
             folder as a model, and fetch any from the Hub.
+        own_name: folder or Hub id of the page's own.
     """
 
     def __init__(
@@ -154,46 +177,57 @@ class ModelChoices:
         own: JobRunner,
         open_runner: Callable[[str], JobRunner],
         config: DetectionConfig,
-        listed: Sequence[str] = (),
+        offered: Sequence[str] = (),
         any_model: bool = False,
+        own_name: str | None = None,
     ):
         self.own = own
         self.config = config
-        self.listed = tuple(listed)
         self.any_model = any_model
+        self._own_name = own_name
+        self._offered = _by_shown_name(offered)
         self._open = open_runner
         self._others: dict[str, _Loaded] = {}
         self._lock = threading.Lock()
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Names that may be chosen in any case, as visitors know them."""
+        return tuple(self._offered)
 
     @contextmanager
     def runner(self, name: str) -> Iterator[JobRunner]:
         """The detector of a model, kept open at least as long as the block lasts.
 
         Args:
-            name: folder, Hub id, or `user/name@revision`; empty is the page's own.
+            name: one of `listed`, a folder, Hub id, or `user/name@revision`; empty is the page's
+                own.
 
         Raises:
             ModelChoiceError: it may not be chosen here.
         """
         name = name.strip()
         if not name:
-            yield self.own
+            with _told_by_shown_name(self._own_name):
+                yield self.own
             return
-        if not (self.any_model or name in self.listed):
+        if not (self.any_model or name in self._offered):
             raise ModelChoiceError(
                 "This page checks with its own model"
                 + (f" or one of {', '.join(self.listed)}" if self.listed else "")
                 + "; whoever runs it can allow others."
             )
-        loaded = self._take(name)
-        failed = False
-        try:
-            yield loaded.runner
-        except (ModelChoiceError, StartError):
-            failed = True  # perhaps it could not be loaded: the next try starts afresh
-            raise
-        finally:
-            self._give_back(name, loaded, failed)
+        name = self._offered.get(name, name)
+        with _told_by_shown_name(name):
+            loaded = self._take(name)
+            failed = False
+            try:
+                yield loaded.runner
+            except (ModelChoiceError, StartError):
+                failed = True  # perhaps it could not be loaded: the next try starts afresh
+                raise
+            finally:
+                self._give_back(name, loaded, failed)
 
     def facts(self, name: str) -> ModelFacts:
         """Facts of a model; waits until it is loaded.

@@ -8,7 +8,8 @@ from .page_result import notice_html
 from .page_script import PREVIEW_FAILS, SET_STRENGTH, moments_script
 
 MOMENT_PANEL = '<div class="moment-view" aria-live="polite" hidden></div>'
-STRENGTH_INFO = "How strongly heatmaps cover the faces, here and in the annotated video."
+STRENGTH_INFO = "How strongly heatmaps cover the faces."
+ANNOTATED_INFO = "How strongly heatmaps cover the faces, here and in the annotated video."
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,22 @@ class Player:
     strength: gr.Slider
 
 
-def add_player(kind: str) -> Player:
-    """Lay out a player that stays in sight beside its result.
-
-    Args:
-        kind: the tab's.
-    """
+def add_player(kind: str, can_annotate: bool) -> Player:
+    """Lay out a player that stays in sight beside its result. Args as of `add_moments`."""
     with gr.Column(elem_classes="stay"):
         preview = gr.HTML(
             elem_id=f"{kind}-preview", elem_classes="preview", js_on_load=PREVIEW_FAILS
         )
-        return Player(preview, add_moments(kind))
+        return Player(preview, add_moments(kind, can_annotate))
 
 
-def add_moments(kind: str) -> gr.Slider:
-    """Lay out what a moment is shown in, larger, and the heatmaps' strength."""
+def add_moments(kind: str, can_annotate: bool = False) -> gr.Slider:
+    """Lay out what a moment is shown in, larger, and the heatmaps' strength.
+
+    Args:
+        kind: the tab's.
+        can_annotate: whether an annotated video can be made there.
+    """
     gr.HTML(MOMENT_PANEL, elem_id=f"{kind}-moment")
     strength = gr.Slider(
         0,
@@ -46,7 +48,7 @@ def add_moments(kind: str) -> gr.Slider:
         value=100,
         step=5,
         label="Heatmap strength (%)",
-        info=STRENGTH_INFO,
+        info=ANNOTATED_INFO if can_annotate else STRENGTH_INFO,
         elem_id=f"{kind}-strength",
     )
     # No server is needed for that.

@@ -12,7 +12,7 @@ from .report_files import ReportError, read_report
 NOTHING_YET = "Choose a report.json, or the evidence file that holds one."
 TRUST = (
     "This shows what the file says. Whether somebody changed it since it was made, it cannot tell: "
-    "check the video again, or compare its SHA-256."
+    "check the video again, or compare its fingerprint (SHA-256), which no other file has."
 )
 
 

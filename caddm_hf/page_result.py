@@ -22,6 +22,7 @@ from .report_figures import (
 )
 from .report_words import (
     EVIDENCE_NOT_PROOF,
+    HEATMAP_MEANING,
     VERDICT_WORDS,
     is_picture,
     probability_meaning,
@@ -114,7 +115,7 @@ REPORT = (
   <span class="scale">Heatmap: 0
     <img src="{{ legend }}" alt="the face as it is, to bright yellow" width="128" height="12">
     1</span>
-  <span>How sure the detector is of traces there; the same scale in every picture.</span>
+  <span>{{ heatmap_meaning }}</span>
 </div>
 <div class="faces">
 {%- for face in faces %}
@@ -171,6 +172,7 @@ def report_html(report: VideoReport) -> str:
         ],
         picture=is_picture(report),
         legend=data_uri(heatmap_legend(), quality=95),
+        heatmap_meaning=HEATMAP_MEANING,
         moments=json.dumps(moments_of(report)),
     )
 
@@ -202,9 +204,9 @@ def _facts(report: VideoReport) -> list[tuple[str, str]]:
         facts.append(("Frames looked at", str(report.frames_sampled)))
     facts.append(("Model", report.model))
     if report.model_revision:
-        facts.append(("Revision", report.model_revision))
+        facts.append(("Revision of the model", report.model_revision))
     if report.provenance is not None:
-        facts.append(("SHA-256 of the file", report.provenance.file_sha256))
+        facts.append(("Fingerprint of the file (SHA-256)", report.provenance.file_sha256))
     return facts
 
 
@@ -236,7 +238,10 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
 def _share(report: VideoReport, person: PersonReport) -> str:
     frames = person.suspicious_frames(report.thresholds)
     share = frames / len(person.faces)
-    return f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%})"
+    return (
+        f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%}), taken by themselves "
+        "above the threshold for fake"
+    )
 
 
 def _seen(report: VideoReport, person: PersonReport) -> str:

@@ -22,11 +22,17 @@ SHOW_FILE = """(file) => {
 _NEW_FILE = Template("(file) => [($show_file)(file), $nothing_yet]")
 # An error event does not bubble, hence the capturing listener.
 PREVIEW_FAILS = """element.addEventListener("error", (event) => {
-  if (!event.target.matches(".stage > video, .stage > img")) return;
+  const media = event.target;
+  if (!media.matches(".stage > video, .stage > img")) return;
+  if (!media.dataset.tried) {  // a busy browser may fail once
+    media.dataset.tried = "yes";
+    media.src = media.src;
+    return;
+  }
   const note = document.createElement("p");
   note.className = "no-preview";
   note.textContent = "Your browser cannot show this file. It can be checked all the same.";
-  event.target.parentElement.replaceWith(note);
+  media.parentElement.replaceWith(note);
 }, true);"""
 # On a phone the result is below everything else, and there was nothing to scroll to before.
 _SHOW_VERDICT = Template("""() => {
@@ -64,6 +70,9 @@ element.addEventListener("click", (event) => {
     key = head.dataset.sort;
     sort();
   } else if (file) {
+    for (const other of element.querySelectorAll("[aria-current]"))
+      other.removeAttribute("aria-current");
+    file.setAttribute("aria-current", "true");
     trigger("choose_row", {number: Number(file.dataset.number)});
   }
 });

@@ -61,7 +61,10 @@ def add_settings(checks: Checks, own: ModelFacts) -> Settings:
         own: facts of the page's own model.
     """
     models = checks.models
-    with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row(equal_height=False):
+    choosable = models.any_model or bool(models.listed)
+    # Not just "Settings": Gradio has a link of that name at the page's foot.
+    title = "Settings: frames, faces, sensitivity" + (", model" if choosable else "")
+    with gr.Accordion(title, open=False, elem_id="settings"), gr.Row(equal_height=False):
         with gr.Column(min_width=280):
             frames = gr.Slider(
                 8,
@@ -84,7 +87,6 @@ def add_settings(checks: Checks, own: ModelFacts) -> Settings:
             sensitivity = gr.Dropdown(
                 **_sensitivity(own), label="Sensitivity", elem_id="sensitivity"
             )
-            choosable = models.any_model or bool(models.listed)
             shared = {"label": "Model", "visible": choosable, "elem_id": "model"}
             if models.any_model:
                 model = gr.Textbox(

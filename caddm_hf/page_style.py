@@ -43,6 +43,9 @@ def page_theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
+        # White on the default's indigo falls short of a contrast of 4.5.
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )
 
 
@@ -68,6 +71,10 @@ CSS = """
   border-radius: 8px; padding: .6rem .9rem;
 }
 .banner b { color: inherit; }
+.dark button[role=tab][aria-selected=true] { color: var(--primary-300); }
+.gradio-container :focus-visible { outline: 2px solid var(--link-text-color) !important;
+  outline-offset: 2px; }
+.gradio-container button.label-wrap { text-align: left; gap: .5rem; }
 .preview:not(:has(.stage)):not(:has(p)) { display: none; }
 .stage { position: relative; overflow: hidden; border-radius: 8px; background: #000; }
 .stage video, .stage img:not(.heat) {
@@ -158,8 +165,6 @@ img.heat { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
 .result svg .chosen circle:nth-last-of-type(2) { stroke: var(--body-text-color);
   stroke-width: 3; }
 .result .scale-words { display: flex; justify-content: space-between; gap: 1rem; }
-.result :focus-visible, .moment-view :focus-visible { outline: 2px solid var(--link-text-color);
-  outline-offset: 2px; }
 
 .result .legend { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .5rem;
   margin-bottom: .5rem; }
@@ -188,6 +193,7 @@ img.heat { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
 .result td.file { overflow-wrap: anywhere; min-width: 7rem; }
 .result td.file button { font: inherit; text-align: left; color: var(--link-text-color);
   text-decoration: underline; background: none; border: 0; padding: 0; cursor: pointer; }
+.result td.file [aria-current] { font-weight: 650; text-decoration: none; }
 .result td.remarks { overflow-wrap: anywhere; font-size: .85rem;
   color: var(--body-text-color-subdued); }
 .result td.percent, .result td.people { white-space: nowrap; }
@@ -201,7 +207,14 @@ img.heat { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
 @media (max-width: 640px) {
   .result .people, .result .number { display: none; }
   .result th, .result td { padding: .4rem; }
-  .result td.file { min-width: 5rem; }
+  /* A row of the table becomes a card, so that names and remarks have the whole width. */
+  .result .table-frame thead tr { display: flex; flex-wrap: wrap; }
+  .result .table-frame tbody tr { display: grid; grid-template-columns: 1fr auto;
+    border-bottom: 1px solid var(--border-color-primary); }
+  .result .table-frame td { border-bottom: 0; }
+  .result .table-frame td:is(.file, .remarks) { grid-column: 1 / -1; }
+  .result td.percent:not(:empty)::before { content: "Fake: "; }
+  footer .show-api, footer .divider { display: none !important; }
   .result .plot .wide { display: none; }
   .result .plot .narrow { display: block; }
   .result .person { grid-template-columns: 84px 1fr; padding: .8rem; }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .media_files import open_media_file
 from .report import Provenance, VideoReport
+from .report_words import shown_model_name
 from .video_detection import VideoDetector
 
 # The packages a score depends on: decoding, face search, network.
@@ -59,7 +60,9 @@ def record_provenance(
         versions=_versions(),
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return replace(report, provenance=provenance)
+    # Whoever the report is handed to need not know where a model lies on this machine.
+    model = shown_model_name(report.model, report.model_revision)
+    return replace(report, provenance=provenance, model=model)
 
 
 def _plain(value: object) -> object:

@@ -1,5 +1,7 @@
 """What is said about a result, in the same words on the page and in the evidence."""
 
+from pathlib import Path
+
 from .report import VideoReport
 from .verdicts import Verdict
 
@@ -11,6 +13,11 @@ VERDICT_WORDS = {
 EVIDENCE_NOT_PROOF = (
     "A score is evidence, not proof: weigh it with where the file comes from and what else is "
     "known."
+)
+HEATMAP_MEANING = (
+    "How strongly the detector reacts to each part of the face, on the same scale in every picture; "
+    "boxes are around places where it reacts most. These are not probabilities: a face can look "
+    "forged as a whole while no place in it stands out."
 )
 UNTRAINED = "The model was not trained: its scores mean nothing."
 LIMITS = (
@@ -77,3 +84,18 @@ def probability_meaning(report: VideoReport) -> str | None:
         "such a score were fake. Among other videos, with other forgeries or fewer of them, the "
         "share is another."
     )
+
+
+def shown_model_name(name: str, revision: str | None = None) -> str:
+    """What visitors and readers of reports are told: of a folder only the last part.
+
+    Where a folder lies tells of the machine and whoever runs it.
+
+    Args:
+        name: folder, Hub id or description.
+        revision: the Hub commit it came from; a folder has none.
+    """
+    path = Path(name)
+    if revision is None and (path.is_absolute() or path.is_dir()):
+        return path.resolve().name or name
+    return name

@@ -5,6 +5,9 @@
 
 Results are kept as they come, in a folder of small files, each written whole. The same command
 given again scores what is missing there. Torch is loaded by workers and where a model is used.
+
+Whatever an address may hold in secret (a query, a password) is not written down: a digest stands
+for it, so that two addresses of one server stay apart.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +32,11 @@ from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
 from .atomic_files import remove_abandoned, write_atomically
+from .guard_limits import WorkerLostError
 from .job_engines import Engine, EngineError, open_engine
+from .life_signs import sign_of_life
+from .media_files import printable, public_name, shown_name
+from .worker_process import is_want_of_memory
 
 if TYPE_CHECKING:
     from .video_detection import VideoDetector
@@ -63,10 +71,11 @@ class ScoringSettings:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """One video: a path, an http(s) URL or an fsspec URL."""
+    """One video: a path, an http(s) URL or an fsspec URL; `model_name` is what reports call it."""
 
     video: str
     settings: ScoringSettings
+    model_name: str
 
 
 def score_at_scale(options: argparse.Namespace) -> int:
@@ -89,9 +98,11 @@ def score_at_scale(options: argparse.Namespace) -> int:
         videos = expand_videos(options.videos)
         folder = ScoreFolder(options.output, options.output_format, settings)
         done = folder.errors()
-        jobs = [ScoreJob(video, settings) for video in videos if video not in done]
-        if jobs:
-            _detector(settings)  # a model that cannot be used is found out before any worker starts
+        missing = [video for video in videos if kept_name(video) not in done]
+        if missing:
+            # A model that cannot be used is found out before any worker starts.
+            model_name = _detector(settings).name
+            jobs = [ScoreJob(video, settings, model_name) for video in missing]
             with (
                 open_engine(options.engine, options.workers, options.ray_address) as engine,
                 tqdm(total=len(videos), initial=len(videos) - len(jobs), unit="file") as bar,
@@ -108,7 +119,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
         return 3
     errors = folder.errors()
-    failed = sum(errors[video] is not None for video in videos)
+    failed = sum(errors[kept_name(video)] is not None for video in videos)
     print(f"{options.output}: {len(videos):,} files, {failed:,} of them could not be read")
     return 1 if failed else 0
 
@@ -117,10 +128,11 @@ def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar
     """Scores and keeps results; whether all could be scored."""
     undone = 0
     try:
-        for result in engine.map(score_video, jobs):
+        for result in engine.map(score_video, jobs, lost_video):
             if "undone" in result:
                 undone += 1
-                tqdm.write(f"error: {result['video']}: {result['undone']}", file=sys.stderr)
+                name = printable(result["video"])
+                tqdm.write(f"error: {name}: {result['undone']}", file=sys.stderr)
                 if undone == MOST_UNDONE:
                     break
             else:
@@ -173,23 +185,64 @@ def expand_videos(inputs: Iterable[str]) -> list[str]:
     return list(videos)
 
 
+def kept_name(video: str) -> str:
+    """What a result calls its video, and by which the run goes on.
+
+    The path or address as given; if it holds what may be secret, without that, and with a digest
+    in its place.
+    """
+    if "://" not in video:
+        return video
+    try:
+        parts = urlsplit(video)
+        is_open = not (parts.query or parts.fragment or parts.username or parts.password)
+    except ValueError:
+        is_open = False
+    if is_open:
+        return video
+    return f"{public_name(video)}#{hashlib.sha256(video.encode()).hexdigest()[:16]}"
+
+
 def score_video(job: ScoreJob) -> dict:
-    """A report as a dictionary with `error`; or `undone`, why it must be tried again."""
+    """A report as a dictionary with `error`; or `undone`, why it must be tried again.
+
+    Raises:
+        MemoryError: there is not enough for this video.
+    """
     import torch
 
     from .media_files import MediaError
     from .score_command import failure_dict
 
     torch.set_num_threads(1)
+    name = kept_name(job.video)
     try:
         detector = _detector(job.settings)
         with _local_copy(job.video) as path:
-            return detector(path, name=job.video).to_dict() | {"error": None}
+            report = detector(path, progress=lambda *_: sign_of_life(), name=name)
+        return report.to_dict() | {"error": None}
     except MediaError as error:
-        return failure_dict(job.video, detector.name, str(error))
+        return failure_dict(name, job.model_name, str(error))
     except Exception as error:
-        reason = str(error).strip().splitlines() or [""]
-        return {"video": job.video, "undone": f"{type(error).__name__}: {reason[0]}"}
+        if is_want_of_memory(error):
+            raise MemoryError from error
+        reason = type(error).__name__
+        said = str(error).strip().splitlines()
+        if said and name == job.video:  # else it may repeat the secret
+            reason += f": {said[0]}"
+        return {"video": name, "undone": reason}
+
+
+def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
+    """As `score_video`, of a video that took its worker along."""
+    from .score_command import failure_dict
+
+    name = kept_name(job.video)
+    if loss.cause == "killed":  # by the system, twice: it need not be the video's doing
+        return {"video": name, "undone": str(loss)}
+    return failure_dict(
+        name, job.model_name, str(loss.about(shown_name(Path(public_name(job.video)))))
+    )
 
 
 @lru_cache(maxsize=1)
@@ -214,7 +267,7 @@ def _local_copy(video: str) -> Iterator[str]:
         return
     fs, path = url_to_fs(video)
     with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / Path(path).name
+        local = Path(folder) / (Path(public_name(video)).name or "video")
         fs.get_file(path, str(local))
         yield str(local)
 

@@ -23,7 +23,7 @@ class FacePictures:
     Attributes:
         person_id: whose face.
         face: its score.
-        caption: score, person and moment, heatmap peak and boxes, in one line.
+        caption: person and moment, score, heatmap peak and boxes, in one line.
         crop_rgb: (S, S, 3) uint8, as the network saw it.
         overlay_rgb: (S, S, 3) uint8, under its heatmap.
         boxed_rgb: (T, T, 3) uint8, T >= S, with the artifact boxes.
@@ -78,8 +78,8 @@ def face_pictures(
         person_id=person_id,
         face=face,
         caption=(
-            f"{show_percent(face.fake_probability)} fake, person {person_id}{at}; heatmap peak "
-            f"{peak}; {boxes}"
+            f"Person {person_id}{at}: {show_percent(face.fake_probability)} fake. Strongest trace "
+            f"on the heatmap: {peak}; {boxes}."
         ),
         crop_rgb=face.crop_rgb,
         overlay_rgb=overlay_heatmap(face.crop_rgb, face.heatmap, strength),
@@ -93,9 +93,8 @@ def face_pictures(
 def _boxes_in_words(face: FaceScore) -> str:
     count = len(face.artifact_boxes)
     if not count:
-        return "no box above 50%"
-    surest = max(box.confidence for box in face.artifact_boxes)
-    return f"{count} {'box' if count == 1 else 'boxes'}, surest {show_percent(surest)}"
+        return "no place boxed"
+    return f"{count} {'place' if count == 1 else 'places'} boxed"
 
 
 def _peak_in_words(heatmap: np.ndarray) -> str:

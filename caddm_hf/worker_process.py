@@ -45,6 +45,9 @@ GUARD_ENDS_WITHIN_S = 0.2  # after it has hung up, if it is ending
 # go before the process that guards it.
 OOM_SCORE = "800"
 
+# What torch and OpenCV say of an allocation that fails.
+NO_MEMORY = ("can't allocate memory", "Insufficient memory")
+
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
 # Blocked by the guard while it starts a worker.
 CHILD_SIGNALS = {
@@ -155,9 +158,10 @@ class _Talk:
             self.say("stopped", number)
         except MediaError as error:
             self.say("unusable", number, str(error))
-        except MemoryError:
-            self.say("memory", number)
         except Exception as error:
+            if is_want_of_memory(error):
+                self.say("memory", number)
+                return
             self.say(
                 "failed",
                 number,
@@ -199,6 +203,11 @@ class _Talk:
                 self._reading.release()
         if self._stop:
             raise StopWorking
+
+
+def is_want_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; torch and OpenCV have no exception of their own for that."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def _live_and_die_with_the_guard(folder: str) -> Callable[[], NoReturn]:

@@ -336,11 +336,11 @@ def test_only_the_endpoints_are_public_and_they_are_described(client):
 
 def test_the_endpoints_are_tools_for_language_models(examples):
     mcp = pytest.importorskip("mcp")
-    from mcp.client.streamable_http import streamablehttp_client
+    from mcp.client.streamable_http import streamable_http_client
 
     async def ask(url: str):
         async with (
-            streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
             mcp.ClientSession(read, write) as session,
         ):
             await session.initialize()

@@ -1,7 +1,5 @@
-"""Jobs on processes and on Ray, and scoring many videos on them."""
+"""Jobs on processes and on Ray, and data preparation on them."""
 
-import argparse
-import json
 import math
 import os
 import signal
@@ -11,15 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from made_datasets import MadeVideos, made_frames, make_faceforensics, make_folder, write_clip
+from made_datasets import MadeVideos, make_faceforensics, make_folder
 
-from caddm_hf import score_at_scale
 from caddm_hf.guard_limits import JobFailedError, WorkerLostError
 from caddm_hf.job_engines import Again, EngineError, open_engine
-from caddm_hf.scale_options import add_scale_options
-from caddm_hf.score_at_scale import ScoreFolder, ScoringSettings, expand_videos
 from data_scripts.build_frame_dataset import main as build_main
 
 try:
@@ -226,180 +220,3 @@ def test_without_ray(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngineError, match="needs the package ray"):
         open_engine("ray")
-
-
-# --- scoring -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    """Three videos and something else."""
-    folder = tmp_path_factory.mktemp("clips")
-    for name in ("one", "two"):
-        write_clip(folder / f"{name}.mp4", made_frames(range(6)))
-    (folder / "deep").mkdir()
-    (folder / "deep" / "broken.mp4").write_bytes(b"no video" * 50)
-    (folder / "notes.txt").write_text("no video either")
-    return folder
-
-
-def score(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("videos", nargs="+")
-    for option in ("--model", "--revision", "--device"):
-        parser.add_argument(option)
-    parser.add_argument("--frames", type=int, default=6)
-    parser.add_argument("--allow-private-addresses", action="store_true")
-    add_scale_options(parser)
-    return score_at_scale.score_at_scale(parser.parse_args(arguments))
-
-
-@pytest.fixture
-def untrained(monkeypatch, untrained_folder: Path) -> None:
-    """Another bundled model than the checkout's."""
-    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", untrained_folder)
-
-
-def rows_in(folder: Path) -> dict[str, dict]:
-    rows = [
-        json.loads(line)
-        for path in folder.glob("*.jsonl")
-        for line in path.read_text().splitlines()
-    ]
-    for path in folder.glob("*.parquet"):
-        rows += pq.read_table(path).to_pylist()
-    assert len({row["video"] for row in rows}) == len(rows)
-    return {Path(row["video"]).stem: row for row in rows}
-
-
-@pytest.mark.parametrize("output_format", ["jsonl", "parquet"])
-def test_scores(tmp_path: Path, clips: Path, untrained, output_format: str, capsys) -> None:
-    out = tmp_path / "scores"
-    options = ("--output", str(out), "--output-format", output_format, "--workers", "0")
-    assert score(f"{clips}/**/*.mp4", *options) == 1
-    rows = rows_in(out)
-    assert set(rows) == {"one", "two", "broken"}
-    assert rows["one"]["frames_sampled"] == 6
-    assert 0 <= rows["one"]["fake_probability"] <= 1
-    assert rows["one"]["error"] is None
-    assert rows["broken"]["fake_probability"] is None
-    assert rows["broken"]["error"].startswith("'broken.mp4' is not a video")
-    if output_format == "parquet":
-        assert json.loads(rows["one"]["report"])["people"]
-    assert "3 files, 1 of them could not be read" in capsys.readouterr().out
-
-
-def test_scoring_goes_on(tmp_path: Path, clips: Path, untrained, monkeypatch) -> None:
-    out = tmp_path / "scores"
-    options = ("--output", str(out), "--workers", "0")
-    assert score(str(clips / "one.mp4"), *options) == 0
-    asked = []
-    score_video = score_at_scale.score_video
-
-    def counted(job):
-        asked.append(Path(job.video).name)
-        return score_video(job)
-
-    monkeypatch.setattr(score_at_scale, "score_video", counted)
-    assert score(str(clips), *options) == 1
-    assert sorted(asked) == ["broken.mp4", "two.mp4"]
-    assert score(str(clips), *options) == 1
-    assert len(asked) == 2
-    assert set(rows_in(out)) == {"one", "two", "broken"}
-
-
-def test_scoring_that_is_broken_off(tmp_path: Path, clips: Path, untrained, monkeypatch) -> None:
-    out = tmp_path / "scores"
-    score_video = score_at_scale.score_video
-
-    def broken_off(job):
-        if "two" in job.video:
-            raise KeyboardInterrupt
-        return score_video(job)
-
-    videos = [str(clips / "one.mp4"), str(clips / "two.mp4")]
-    with monkeypatch.context() as patch:
-        patch.setattr(score_at_scale, "score_video", broken_off)
-        with pytest.raises(KeyboardInterrupt):
-            score(*videos, "--output", str(out), "--workers", "0")
-    assert set(rows_in(out)) == {"one"}
-    assert score(*videos, "--output", str(out), "--workers", "0") == 0
-    assert set(rows_in(out)) == {"one", "two"}
-
-
-def test_faults_of_the_machine_are_tried_again(
-    tmp_path: Path, clips: Path, untrained, monkeypatch, capsys
-) -> None:
-    options = ("--output", str(tmp_path / "scores"), "--workers", "0")
-
-    def fault(*_, **__):
-        raise MemoryError("none left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("caddm_hf.video_detection.VideoDetector.__call__", fault)
-        assert score(str(clips / "one.mp4"), *options) == 3
-    assert "one.mp4: MemoryError: none left" in capsys.readouterr().err
-    assert score(str(clips / "one.mp4"), *options) == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["{clips}/*.avi"], "There are no video or image files in"),
-        (["{clips}", "--model", "{clips}"], "config.json"),
-        (["nosuch://bucket/*.mp4"], "cannot be opened"),
-    ],
-)
-def test_what_cannot_be_scored(
-    tmp_path: Path, clips: Path, untrained, arguments: list[str], words: str, capsys
-) -> None:
-    given = [argument.format(clips=clips) for argument in arguments]
-    assert score(*given, "--output", str(tmp_path / "out"), "--workers", "0") == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("error: ")
-    assert words in told
-
-
-def test_other_settings_are_refused(tmp_path: Path) -> None:
-    ScoreFolder(str(tmp_path), "jsonl", ScoringSettings("a/model"))
-    ScoreFolder(str(tmp_path), "jsonl", ScoringSettings("a/model"))
-    with pytest.raises(ValueError, match="was begun with frames 32, not 16"):
-        ScoreFolder(str(tmp_path), "jsonl", ScoringSettings("a/model", frames=16))
-    with pytest.raises(ValueError, match="was begun with output_format jsonl"):
-        ScoreFolder(str(tmp_path), "parquet", ScoringSettings("a/model"))
-
-
-def test_files_are_filled_and_written_in_time(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(score_at_scale, "RESULTS_PER_FILE", 3)
-    folder = ScoreFolder(str(tmp_path), "jsonl", ScoringSettings(None))
-    for number in range(7):
-        folder.add({"video": str(number), "error": None})
-    assert len(list(tmp_path.glob("scores-*"))) == 2
-    monkeypatch.setattr(score_at_scale, "SECONDS_PER_FILE", 0)
-    folder.add({"video": "7", "error": None})
-    assert set(folder.errors()) == {str(number) for number in range(8)}
-
-
-def test_expanding(clips: Path) -> None:
-    one = str(clips / "one.mp4")
-    assert expand_videos([one, f"file://{one}", one]) == [one]
-    assert expand_videos([str(clips)]) == expand_videos([f"{clips}/**/*.mp4"])
-    url = "https://host.example/clip.mp4?token=1"
-    assert expand_videos([url, str(clips / "absent.mp4")]) == [url, str(clips / "absent.mp4")]
-
-
-def test_videos_on_another_file_system(clips: Path, tmp_path: Path, untrained) -> None:
-    import fsspec
-
-    memory = fsspec.filesystem("memory")
-    memory.pipe_file("/clips/one.mp4", (clips / "one.mp4").read_bytes())
-    out = tmp_path / "scores"
-    assert score("memory://clips/*.mp4", "--output", str(out), "--workers", "0") == 0
-    assert score(str(clips / "one.mp4"), "--output", str(out), "--workers", "0") == 0
-    one, other = (json.loads(path.read_text()) for path in out.glob("*.jsonl"))
-    assert {one.pop("video"), other.pop("video")} == {
-        "memory:///clips/one.mp4",
-        str(clips / "one.mp4"),
-    }
-    assert one == other
-    memory.rm("/clips", recursive=True)

@@ -1,4 +1,4 @@
-"""The commands as a user meets them: files written, runs resumed, processes shared."""
+"""`evaluate` and `calibrate` as a user meets them: files, resumed runs, shared processes."""
 
 import json
 import os
@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from datasets import Dataset, Features, Image, Value
+from datasets import Dataset, Image
 from made_collection import made_rows, write_collection
 from made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_model  # noqa: F401
+from measurement_files import read_measurement
 
 from caddm_hf import frame_scoring
 from caddm_hf.frame_dataset import FRAME_FEATURES
@@ -37,14 +38,6 @@ def model(tmp_path_factory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def read(folder: Path, kind: str) -> dict:
-    report = json.loads((folder / f"{kind}.json").read_text())
-    assert (report["kind"], report["schema_version"]) == (kind, 1)
-    assert (folder / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
-    assert (folder / f"{kind}.md").read_text().startswith("## ")
-    return report
-
-
 def test_evaluate_scores_what_the_detector_would(collection, model, tmp_path, capsys):
     out = tmp_path / "out"
     assert (
@@ -63,7 +56,7 @@ def test_evaluate_scores_what_the_detector_would(collection, model, tmp_path, ca
         )
         == 0
     )
-    report = read(out, "evaluation")
+    report = read_measurement(out, "evaluation")
     table = pq.read_table(out / "scores.parquet").to_pylist()
     assert len(table) == 80
     loaded = load_model(model)
@@ -113,7 +106,7 @@ def test_several_models_give_one_table_and_sections_of_their_own(collection, mod
         "--update-card",
     )
     assert run(*arguments) == 0
-    report = read(tmp_path / "out", "evaluation")
+    report = read_measurement(tmp_path / "out", "evaluation")
     table = report["cross_dataset_table"]
     assert table["columns"] == ["made raw"]
     assert [row["model"] for row in table["rows"]] == ["tiny", "other"]
@@ -157,7 +150,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(collection, model, tmp_path
     assert run(*arguments) == 0
     assert scored == [16] * 5
     whole = pq.read_table(out / "scores.parquet")
-    first = read(out, "evaluation")
+    first = read_measurement(out, "evaluation")
     chunks = sorted((out / "intermediate").glob("scores-*/chunk-*.parquet"))
     assert len(chunks) == 5
     chunks[1].unlink()
@@ -166,7 +159,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(collection, model, tmp_path
     assert run(*arguments) == 0
     assert scored == [16] * 2
     assert pq.read_table(out / "scores.parquet").equals(whole)
-    again = read(out, "evaluation")
+    again = read_measurement(out, "evaluation")
     assert again["results"] == first["results"]
     # Another model, or other frames, share nothing with it.
     scored.clear()
@@ -203,7 +196,7 @@ def test_two_processes_make_the_table_of_one(collection, model, tmp_path):
     one, two = (pq.read_table(tmp_path / name / "scores.parquet") for name in ("one", "two"))
     assert len(one) == 160
     assert one.equals(two)
-    reports = [read(tmp_path / name, "evaluation") for name in ("one", "two")]
+    reports = [read_measurement(tmp_path / name, "evaluation") for name in ("one", "two")]
     assert [report["protocol"]["processes"] for report in reports] == [1, 2]
     assert reports[0]["results"] == reports[1]["results"]
 
@@ -237,7 +230,7 @@ def test_a_folder_of_videos_is_scored_as_the_detector_scores_it(
         )
         == 0
     )
-    (result,) = read(out, "evaluation")["results"]
+    (result,) = read_measurement(out, "evaluation")["results"]
     counts = result["overall"]["counts"]
     assert (counts["videos"], counts["failed_genuine"], counts["failed_fake"]) == (4, 1, 1)
     assert result["failures"]["reasons"] == {"no face found": 1, "unreadable": 1}
@@ -248,40 +241,6 @@ def test_a_folder_of_videos_is_scored_as_the_detector_scores_it(
         assert len(scores) == 6
         assert np.mean(scores) == pytest.approx(served.largest_face_probability(), abs=1e-4)
     assert result["overall"]["ranking"]["video_auc"]["estimate"] == 0.5  # one clip twice
-
-
-def test_robustness(collection, model, tmp_path):
-    out = tmp_path / "out"
-    assert (
-        run(
-            "evaluate",
-            "--robustness",
-            "--model",
-            model,
-            "--data",
-            collection,
-            "--max-videos",
-            6,
-            "--bootstrap-samples",
-            20,
-            "--output",
-            out,
-            "--frames",
-            1,
-        )
-        == 0
-    )
-    (result,) = read(out, "robustness")["results"]
-    assert len(result["curves"]) == 7
-    assert all(len(curve["video_auc"]) == 5 for curve in result["curves"])
-    table = pq.read_table(out / "robustness-scores.parquet")
-    assert len(table) == 6 * 36
-    scores = {}
-    for row in table.to_pylist():
-        scores.setdefault(row["video_id"], {})[row["distortion"], row["level"]] = row[
-            "logit_difference"
-        ]
-    assert all(len(set(values.values())) > 30 for values in scores.values())
 
 
 def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
@@ -313,7 +272,7 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
         == 0
     )
     assert folder.joinpath("config.json").read_text() == before
-    report = read(tmp_path / "cal", "calibration")
+    report = read_measurement(tmp_path / "cal", "calibration")
     config = json.loads((copy / "config.json").read_text())
     found = report["calibration"]
     assert config["calibration_temperature"] == found["temperature"]["after"]
@@ -337,106 +296,10 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
         run("evaluate", "--model", copy, *common, "--output", after, "--false-positive-rate", 0.1)
         == 0
     )
-    results = [read(tmp_path / "before", "evaluation"), read(after, "evaluation")]
+    results = [
+        read_measurement(tmp_path / "before", "evaluation"),
+        read_measurement(after, "evaluation"),
+    ]
     blocks = [report["results"][0]["overall"] for report in results]
     assert blocks[0]["ranking"] == blocks[1]["ranking"]
     assert blocks[1]["verdicts"]["false_positive_rate"]["estimate"] <= 0.1
-
-
-def test_probe_identity(tmp_path, model):
-    rows = [
-        {
-            "image": row["image"],
-            "landmarks": row["landmarks"],
-            "who": row["video_id"],
-            "video_id": f"{row['video_id']}-{row['frame_index']}",
-        }
-        for row in made_rows(6, 4, seed=4)
-        if row["label"] == "real"
-    ]
-    features = Features(
-        {
-            "image": Image(),
-            "landmarks": FRAME_FEATURES["landmarks"],
-            "who": Value("string"),
-            "video_id": Value("string"),
-        }
-    )
-    path = tmp_path / "people.parquet"
-    Dataset.from_list(rows, features=features).to_parquet(path)
-    out = tmp_path / "out"
-    plain = write_tiny_model(tmp_path / "plain", seed=3)
-    assert (
-        run(
-            "probe-identity",
-            "--model",
-            model,
-            "--data",
-            path,
-            "--identity-column",
-            "who",
-            "--plain-model",
-            plain,
-            "--output",
-            out,
-            "--bootstrap-samples",
-            20,
-        )
-        == 0
-    )
-    report = read(out, "identity-probe")
-    assert [row["role"] for row in report["results"]] == (
-        ["model"] * 3 + ["plain"] * 3 + ["random", "pixels"]
-    )
-    assert report["chance"] == pytest.approx(1 / 6)
-    assert (report["collection"]["people"], report["collection"]["photographs"]) == (6, 24)
-    assert all(0 <= row["accuracy"]["estimate"] <= 1 for row in report["results"])
-
-
-def test_localisation(tmp_path, collection, model):
-    out = tmp_path / "out"
-    assert (
-        run(
-            "evaluate",
-            "--localisation",
-            "--model",
-            model,
-            "--data",
-            collection,
-            "--faces",
-            4,
-            "--output",
-            out,
-            "--bootstrap-samples",
-            20,
-        )
-        == 0
-    )
-    report = read(out, "localisation")
-    assert report["collection"]["faces"] == 4
-    assert {block["forgery"] for block in report["results"]} == {"self", "cross"}
-    assert set(report["results"][0]["methods"]) == {
-        "anchors",
-        "anchors, stretched",
-        "Grad-CAM",
-        "centre",
-    }
-
-
-def test_false_alarms_are_counted_on_genuine_pictures(tmp_path, collection, model, capsys):
-    out = tmp_path / "out"
-    arguments = ["evaluate", "--false-alarms", "--model", model, "--data", collection]
-    assert run(*arguments, "--output", out) == 0
-    report = read(out, "false-alarms")
-    thresholds, probabilities = report["thresholds"], np.array(report["probabilities"])
-    assert len(probabilities) == report["collection"]["pictures"]
-    called_fake = report["verdicts"]["called_fake"]
-    assert called_fake["successes"] == (probabilities > thresholds["fake_above"]).sum()
-    assert called_fake["trials"] == len(probabilities)
-    assert (out / "false-alarms.md").read_text().startswith("## Genuine pictures")
-    assert "called fake" in capsys.readouterr().out
-    # Rows that were trained on are left out.
-    assert run(*arguments, "--output", out, "--skip-rows", 4) == 0
-    assert read(out, "false-alarms")["collection"]["pictures"] < len(probabilities)
-    assert run(*arguments, "--output", out, "--skip-rows", 10_000) == 2
-    assert "no more than 10000 rows" in capsys.readouterr().err

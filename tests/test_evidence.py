@@ -119,7 +119,11 @@ def test_a_model_folder_is_known_by_its_weights(face_clip, tmp_path):
     loaded.image_processor.save_pretrained(tmp_path)
     config = DetectionConfig(thresholds=Thresholds(0.2, 0.3))
     detector = VideoDetector.from_pretrained(tmp_path, config)
-    recorded = record_provenance(made_report([]), detector, face_clip)
+    report = replace(made_report([]), model=detector.name, model_revision=detector.revision)
+    recorded = record_provenance(report, detector, face_clip)
+    # By its weights, and not by where it lies.
+    assert recorded.model == tmp_path.name
+    assert str(tmp_path) not in report_bytes(recorded).decode() + evidence_html(recorded)
     weights = (tmp_path / "model.safetensors").read_bytes()
     assert recorded.provenance.model_sha256 == hashlib.sha256(weights).hexdigest()
     assert recorded.provenance.settings["frames"] == config.frames

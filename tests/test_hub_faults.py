@@ -136,6 +136,9 @@ def test_a_cache_serves_when_the_hub_is_gone(hub_model: LocalHub, tmp_path: Path
     assert load(hub_model, tmp_path) == [f"revision {head}"]
     hub_model.stop()
     assert load(hub_model, tmp_path, ALICE, [None, head]) == [f"revision {head}"] * 2
+    with pytest.MonkeyPatch.context() as patch:  # not even asked for
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        assert load(hub_model, tmp_path, ALICE, [None, head]) == [f"revision {head}"] * 2
     (answer,) = load(hub_model, tmp_path.with_name("new"))
     assert "is not in the cache and the Hub cannot be reached" in answer
 
@@ -158,11 +161,46 @@ def test_a_repository_that_is_something_else(hub_model: LocalHub, tmp_path: Path
     assert "'config.json' of model 'alice/caddm' is too large" in load(hub_model, tmp_path)[0]
 
 
-def test_weights_beyond_the_limit_are_not_fetched(
+@pytest.mark.parametrize(("limit", "file"), [("JSON", "config.json"), ("WEIGHTS", FILES[2])])
+def test_a_model_with_a_file_beyond_the_limit_is_not_fetched_at_all(
+    hub_model: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, file: str
+):
+    monkeypatch.setattr(model_files, f"MAX_{limit}_BYTES", 100)
+    (answer,) = load(hub_model, tmp_path)
+    assert answer == f"'{file}' of model 'alice/caddm' is too large to be fetched."
+    assert "\n" not in answer
+    assert hub_model.requests_to("^HEAD .*/config.json$")
+    assert not hub_model.requests_to("^GET ")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_no_file_is_fetched_but_the_three(hub_model: LocalHub, folder: Path, tmp_path: Path):
+    api = HfApi(endpoint=hub_model.endpoint, token=ALICE)
+    for name in ("pytorch_model.bin", "onnx/model.safetensors", "evil.py", "README.md"):
+        api.upload_file(path_or_fileobj=b"x" * 1000, path_in_repo=name, repo_id=REPO)
+    begun = len(hub_model.requests)
+    assert load(hub_model, tmp_path) == [f"revision {hub_model.repo(REPO).head.sha}"]
+    asked = {request.path for request in hub_model.requests[begun:] if "/resolve/" in request.path}
+    assert {path.partition("/resolve/")[2].partition("/")[2] for path in asked} == set(FILES)
+    assert sorted(path.name for path in tmp_path.rglob("snapshots/*/*")) == sorted(FILES)
+
+
+def test_a_model_that_changes_while_it_is_fetched_is_not_mixed(
     hub_model: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(model_files, "MAX_WEIGHTS_BYTES", 1000)
-    (answer,) = load(hub_model, tmp_path)
-    assert answer == "'model.safetensors' of model 'alice/caddm' is too large to be fetched."
-    assert not hub_model.requests_to("^GET /lfs/")
+    """Files whose sizes nobody asked for must not come in their place."""
+    api = HfApi(endpoint=hub_model.endpoint, token=ALICE)
+    pushed = []
+
+    def fetch(name: str, file: str, dry_run: bool = False, **options):
+        if file == "config.json" and not dry_run and not pushed:
+            pushed.append(api.upload_file(path_or_fileobj=b"x", path_in_repo="new", repo_id=REPO))
+        return hf_hub_download(
+            name, file, dry_run=dry_run, endpoint=hub_model.endpoint, cache_dir=tmp_path, **options
+        )
+
+    monkeypatch.setattr(model_files, "hf_hub_download", fetch)
+    with pytest.raises(ModelError, match="'alice/caddm' was changed while it was fetched"):
+        load_model(REPO, token=ALICE)
     assert cached_weights(tmp_path) == []
+    assert load_model(REPO, token=ALICE).revision == hub_model.repo(REPO).head.sha

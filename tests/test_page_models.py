@@ -65,12 +65,36 @@ def choices(opened: list, **options) -> ModelChoices:
 
 def test_only_listed_models_may_be_chosen_where_not_all_may():
     opened = []
-    models = choices(opened, listed=["user/listed"])
+    models = choices(opened, offered=["user/listed"])
     with models.runner("user/listed"), models.runner("") as own:
         assert own is models.own
     with pytest.raises(ModelChoiceError, match="its own model or one of user/listed"):
         models.facts("/etc")
     assert [name for name, _ in opened] == ["user/listed"]
+
+
+def test_where_offered_folders_lie_is_not_told(tmp_path):
+    folders = [tmp_path / "a" / "small", tmp_path / "b" / "small"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    opened = []
+    models = choices(opened, offered=[str(folder) for folder in folders])
+    assert models.listed == ("small", "small (2)")
+    with pytest.raises(StartError) as caught, models.runner("small (2)"):
+        raise StartError(f"Model '{folders[1]}' cannot be loaded: no")
+    assert str(caught.value) == "Model 'small' cannot be loaded: no"
+    assert [name for name, _ in opened] == [str(folders[1])]
+    with pytest.raises(ModelChoiceError) as caught, models.runner(str(folders[0])):
+        pass
+    assert str(caught.value).startswith("This page checks with its own model or one of small, ")
+
+
+def test_where_the_pages_own_model_lies_is_not_told(tmp_path):
+    models = choices([], own_name=str(tmp_path / "mine"))
+    with pytest.raises(StartError, match=r"^Model 'mine' is gone$"), models.runner(""):
+        raise StartError(f"Model '{tmp_path / 'mine'}' is gone")
+    facts = model_facts(str(tmp_path / "mine"), None, CaddmConfig())
+    assert facts.name == "mine"
 
 
 def test_one_other_model_is_kept_and_none_in_use_is_closed():

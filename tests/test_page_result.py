@@ -106,7 +106,7 @@ def test_suspicious_faces_come_in_threes_with_their_moment():
     assert alts[1].startswith("The same face under its heatmap: highest, 0.90 of 1")
     # The heatmap is a layer of its own, so that its strength can be set.
     assert alts[2] == ""
-    assert alts[3] == "The same face with 1 box, surest 90%"
+    assert alts[3] == "The same face with 1 place boxed"
     assert len(alts) == 20
     assert len(page.all("img", class_="heat")) == 5
     assert [button["data-time"] for button in page.all("button")][:2] == ["0.000", "1.000"]
@@ -165,5 +165,5 @@ def test_faces_without_pictures_are_told_apart():
 def test_where_the_file_can_be_known_by_is_told():
     provenance = Provenance("ab" * 32, 5, True, None, {}, {}, "2026-01-01T00:00:00+00:00")
     page = Page(report_html(replace(made_report([]), provenance=provenance)))
-    assert "SHA-256 of the file" in page.text
+    assert "Fingerprint of the file (SHA-256)" in page.text
     assert "ab" * 32 in page.text

@@ -49,17 +49,17 @@ def test_words_say_what_the_pictures_show():
     report = made_report([replace(made_person(7, [(0.0, 0.1)]), faces=[face])])
     pictures = face_pictures(report, SuspiciousFace(7, face))
     assert pictures.caption == (
-        "90% fake, person 7 at 2.5 s; heatmap peak 0.75; 2 boxes, surest 80%"
+        "Person 7 at 2.5 s: 90% fake. Strongest trace on the heatmap: 0.75; 2 places boxed."
     )
     assert pictures.crop_alt == "Face of person 7 at 2.5 s"
     assert pictures.overlay_alt == (
         "The same face under its heatmap: highest, 0.75 of 1, in the lower left part"
     )
-    assert pictures.boxed_alt == "The same face with 2 boxes, surest 80%"
+    assert pictures.boxed_alt == "The same face with 2 places boxed"
     still = face_pictures(replace(report, duration_s=0), SuspiciousFace(7, face))
     assert still.crop_alt == "Face of person 7"
     bare = replace(face, artifact_boxes=[])
-    assert "no box above 50%" in face_pictures(report, SuspiciousFace(7, bare)).boxed_alt
+    assert "no place boxed" in face_pictures(report, SuspiciousFace(7, bare)).boxed_alt
 
 
 def test_faces_without_pictures_are_left_out_and_refused():
