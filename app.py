@@ -204,7 +204,8 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
                 mcp_server=options.mcp,
                 theme=page_theme(),
                 css=CSS,
-                footer_links=["api", "settings"],
+                # Gradio's own "Settings" would be taken for the page's.
+                footer_links=["api"],
                 # Neither results nor file names of an investigation stay in the browser.
                 run_history=False,
                 ssr_mode=False,

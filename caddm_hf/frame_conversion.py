@@ -57,25 +57,42 @@ def display_matrix(frame: VideoFrame) -> np.ndarray:
     return np.array([[0, 1 if b > 0 else -1], [1 if c > 0 else -1, 0]])
 
 
-def upright_rgb(
-    frame: VideoFrame, width: int, height: int, reformatter: VideoReformatter
+class UprightConverter:
+    """Converts the frames of one video; keeps what is costly to set up."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        # By the turn alone, which can be asked for each frame: asking for its side data makes a
+        # circle of references, and large frames would wait for the collector.
+        self._matrices: dict[int, np.ndarray] = {}
+
+    def upright_rgb(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
+        """Converts one frame.
+
+        Args:
+            frame: as decoded.
+            width: displayed width in pixels. The same for all frames of a video: one of another
+                size (some recorders change it on the way) is scaled, as players do.
+            height: displayed height, likewise.
+
+        Returns:
+            (height, width, 3) uint8.
+
+        Raises:
+            av.FFmpegError: the frame's pixel format cannot be converted.
+        """
+        if frame.rotation not in self._matrices:
+            self._matrices[frame.rotation] = display_matrix(frame)
+        return _upright_rgb(frame, width, height, self._matrices[frame.rotation], self._reformatter)
+
+
+def _upright_rgb(
+    frame: VideoFrame,
+    width: int,
+    height: int,
+    matrix: np.ndarray,
+    reformatter: VideoReformatter,
 ) -> np.ndarray:
-    """Converts one frame.
-
-    Args:
-        frame: as decoded.
-        width: displayed width in pixels. The same for all frames of a video: one of another
-            size (some recorders change it on the way) is scaled, as players do.
-        height: displayed height, likewise.
-        reformatter: one for all frames of a video; it keeps what is costly to set up.
-
-    Returns:
-        (height, width, 3) uint8.
-
-    Raises:
-        av.FFmpegError: the frame's pixel format cannot be converted.
-    """
-    matrix = display_matrix(frame)
     turned = matrix[0, 0] == 0
     has_alpha = any(component.is_alpha for component in frame.format.components)
     to_sdr = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}

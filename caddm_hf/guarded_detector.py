@@ -54,7 +54,7 @@ class DetectorSource:
     revision: str | None = None
     device: str | None = None
     config: DetectionConfig = field(default_factory=DetectionConfig)
-    backend: str = "torch"
+    backend: str = "auto"
     one_thread: bool = False
 
     def __call__(self) -> "_DetectorAtWork":

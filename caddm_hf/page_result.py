@@ -206,7 +206,7 @@ def _facts(report: VideoReport) -> list[tuple[str, str]]:
     if report.model_revision:
         facts.append(("Revision of the model", report.model_revision))
     if report.provenance is not None:
-        facts.append(("Fingerprint of the file (SHA-256)", report.provenance.file_sha256))
+        facts.append(("Fingerprint (SHA-256)", report.provenance.file_sha256))
     return facts
 
 

@@ -62,9 +62,7 @@ def add_settings(checks: Checks, own: ModelFacts) -> Settings:
     """
     models = checks.models
     choosable = models.any_model or bool(models.listed)
-    # Not just "Settings": Gradio has a link of that name at the page's foot.
-    title = "Settings: frames, faces, sensitivity" + (", model" if choosable else "")
-    with gr.Accordion(title, open=False, elem_id="settings"), gr.Row(equal_height=False):
+    with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row(equal_height=False):
         with gr.Column(min_width=280):
             frames = gr.Slider(
                 8,

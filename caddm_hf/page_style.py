@@ -214,7 +214,7 @@ img.heat { position: absolute; left: 0; top: 0; width: 100%; height: 100%;
   .result .table-frame td { border-bottom: 0; }
   .result .table-frame td:is(.file, .remarks) { grid-column: 1 / -1; }
   .result td.percent:not(:empty)::before { content: "Fake: "; }
-  footer .show-api, footer .divider { display: none !important; }
+  .result .facts > div { flex-wrap: wrap; }
   .result .plot .wide { display: none; }
   .result .plot .narrow { display: block; }
   .result .person { grid-template-columns: 84px 1fr; padding: .8rem; }

@@ -15,9 +15,9 @@ EVIDENCE_NOT_PROOF = (
     "known."
 )
 HEATMAP_MEANING = (
-    "How strongly the detector reacts to each part of the face, on the same scale in every picture; "
-    "boxes are around places where it reacts most. These are not probabilities: a face can look "
-    "forged as a whole while no place in it stands out."
+    "How strongly the detector reacts to each part of the face, on the same scale in every "
+    "picture; boxes are around places where it reacts most. These are not probabilities: a face "
+    "can look forged as a whole while no place in it stands out."
 )
 UNTRAINED = "The model was not trained: its scores mean nothing."
 LIMITS = (

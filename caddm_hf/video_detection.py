@@ -77,7 +77,9 @@ class VideoDetector:
         self.revision = loaded.revision
         self.config = config
         self.face_detector = FaceDetector(
-            config.face_search_side, config.least_face_confidence, self.device
+            config.face_search_side,
+            config.least_face_confidence,
+            self.device,
         )
         self._searches_at_once = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._scorer = CropScorer(self.model, self.image_processor, self.network, config.batch_size)
@@ -88,7 +90,7 @@ class VideoDetector:
         model_id: str | os.PathLike,
         config: DetectionConfig = DetectionConfig(),
         device: torch.device | str | None = None,
-        backend: str = "torch",
+        backend: str = "auto",
         **options,
     ) -> "VideoDetector":
         """Load a model folder or a Hub id; `options` as in `load_model`.

@@ -15,9 +15,8 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
-from .frame_conversion import clockwise_degrees, displayed_size, upright_rgb
+from .frame_conversion import UprightConverter, clockwise_degrees, displayed_size
 from .frame_jumps import PacketPlan, PlanError, plan_packets, planned_frames
 from .media_files import (
     MediaError,
@@ -283,7 +282,7 @@ def _video_frames(
 ) -> Iterator[SampledFrame]:
     if not indices:
         return
-    reformatter = VideoReformatter()
+    converter = UprightConverter()
     last_time_s = 0.0
     for index, frame, video in _decoded_frames(path, info, indices, limits, threads, tally):
         if video.has_display_times and frame.pts is not None:
@@ -292,7 +291,7 @@ def _video_frames(
             time_s = index / info.frame_rate if info.frame_rate else 0.0
         last_time_s = max(last_time_s, time_s)
         try:
-            image_rgb = upright_rgb(frame, info.width, info.height, reformatter)
+            image_rgb = converter.upright_rgb(frame, info.width, info.height)
         except av.FFmpegError as error:
             raise MediaError(
                 f"{shown_name(path)} has pixels in a form that cannot be converted "

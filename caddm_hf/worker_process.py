@@ -84,7 +84,6 @@ def work(
     leave = _live_and_die_with_the_guard(folder)
     _keep_out_of_the_output()
     tempfile.tempdir = os.environ["TMPDIR"] = folder
-    return_freed_memory()
     talk = _Talk(line, most_bytes, job_s + SELF_DESTRUCTION_SLACK_S, leave)
     try:
         handle = load()
@@ -99,6 +98,7 @@ def work(
     while True:
         talk.wait_for_job()
         talk.answer(handle)
+        return_freed_memory()
 
 
 class _Talk:

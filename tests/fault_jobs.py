@@ -14,6 +14,7 @@ import resource
 import shutil
 import signal
 import traceback
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -27,6 +28,8 @@ from safetensors.torch import load_file
 import train_accelerate
 from caddm_hf import score_at_scale
 from caddm_hf.__main__ import main as command
+from caddm_hf.evidence import write_evidence
+from caddm_hf.report_files import read_report, report_bytes
 from caddm_hf.training_state import read_log
 from data_scripts.build_frame_dataset import main as build_main
 
@@ -77,8 +80,22 @@ def convert(checkpoint: str, out: str) -> int:
     return command(["convert", checkpoint, str(folder)])
 
 
+def evidence(folder: str, out: str) -> int:
+    """Report files -> evidence files, in folders and zips, those that are not there yet."""
+    try:
+        for path in sorted(Path(folder).glob("*.json")):
+            for target in (Path(out) / path.stem, Path(out) / f"{path.stem}.zip"):
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    write_evidence(read_report(path), target)
+    except OSError as error:
+        print(f"error: {error}")
+        return 1
+    return 0
+
+
 JOBS: dict[str, Callable[[str, str], int]] = {
-    job.__name__: job for job in (train, prepare, score, report, convert)
+    job.__name__: job for job in (train, prepare, score, report, evidence, convert)
 }
 
 
@@ -156,6 +173,7 @@ def make_source(job: str, folder: Path) -> Path:
     from authors_network import parity_figures, rule_checkpoint
     from made_collection import write_collection
     from made_datasets import MadeVideos, make_folder
+    from made_reports import made_person, made_report
 
     folder.mkdir()
     if job == "train":
@@ -169,6 +187,12 @@ def make_source(job: str, folder: Path) -> Path:
     if job == "report":
         write_collection(folder / "data", 1, 4, frames=2, side=80)
         write_tiny_model(folder / "model")
+        return folder
+    if job == "evidence":
+        for number in range(4):
+            people = [made_person(1, [(step / 5, 0.2 + 0.1 * step) for step in range(5)])]
+            report = made_report(people, name=f"{number}.mp4")
+            (folder / f"{number}.json").write_bytes(report_bytes(report))
         return folder
     path = folder / "authors.pkl"
     torch.save({"network": rule_checkpoint(parity_figures("resnet34")["keys"])}, path)
@@ -192,6 +216,9 @@ def read_outputs(out: Path) -> dict[str, object]:
             found[name] = pq.read_table(path).to_pylist()
         elif path.suffix == ".json":
             found[name] = json.loads(path.read_text())
+        elif path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                found[name] = {entry: archive.read(entry) for entry in archive.namelist()}
         elif path.name == "training_log.jsonl":
             found[name] = read_log(path)
         else:

@@ -1,7 +1,9 @@
 """A web server that gives what a test tells it to."""
 
 import http.server
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -40,3 +42,15 @@ class Server(http.server.ThreadingHTTPServer):
 
     def url(self, path: str = "/clip.mp4", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.server_port}{path}"
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """One that answers meanwhile."""
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()

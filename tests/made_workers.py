@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -52,6 +53,9 @@ class Doer:
 
     def bug(self):
         raise KeyError("a bug")
+
+    def fail(self, words):
+        raise RuntimeError(words)
 
     def exit(self):
         os._exit(3)
@@ -192,6 +196,14 @@ def load_and_exit():
 
 def load_slowly():
     time.sleep(60)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Until it has come about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.02)
 
 
 def guard_until_ended(mark: str) -> None:

@@ -36,7 +36,6 @@ def soak(files: list[str], videos: int, settled: int) -> dict:
         judged, refused: numbers of videos; bytes_settled, bytes_after: resident memory;
         handles_settled, handles_after.
     """
-    return_freed_memory()  # as in every worker
     detector = VideoDetector(tiny_model(), DetectionConfig(frames=4), "cpu")
     found = {"judged": 0, "refused": 0}
     for number in range(videos):
@@ -47,6 +46,7 @@ def soak(files: list[str], videos: int, settled: int) -> dict:
             found["judged"] += 1
         except MediaError:
             found["refused"] += 1
+        return_freed_memory()  # as every worker does between two jobs
     return found | {"bytes_after": resident_bytes(), "handles_after": handles()}
 
 

@@ -1,11 +1,14 @@
 """A full disk in the midst of a file: one sentence, nothing half-written, and the rest later.
 
 A limit on the size of files makes every writer fail as a full disk does, Python's, safetensors'
-and Arrow's alike, without a disk that is full for others, too.
+and Arrow's alike, without a disk that is full for others, too. Where file systems may be mounted,
+a small one in memory is filled as well.
 """
 
 import errno
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +19,14 @@ from caddm_hf.atomic_files import remove_abandoned, write_atomically
 
 ENOUGH_FOR_A_LOG = 3_000  # bytes: JSON files, but no weights or pictures
 ROUNDS = {"train": (0, ENOUGH_FOR_A_LOG, 60_000), "convert": (0, ENOUGH_FOR_A_LOG, 10**6)}
+DISK_BYTES = 256 * 2**20
+# Left on a disk that is otherwise full; it gives space in pieces of 4 KiB.
+LEFT = {
+    "train": (0, 2**14, 2**17),
+    "prepare": (0, 2**13, 2**14),
+    "evidence": (0, 2**14, 2**16),
+    "convert": (0, 2**14, 2**24),
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +46,52 @@ def test_a_disk_that_fills(start: Callable[..., Attempt], tmp_path: Path, job: s
         assert "too large" in said.lower()  # what the system said
         if out.exists():
             read_outputs(out)  # whatever bears a name is whole
+    status, said = start(job, source, out).wait()
+    assert status == 0, said
+    assert hidden(out) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """A file that leaves so many bytes of a disk."""
+    filler = disk / "filler"
+    filler.unlink(missing_ok=True)
+    taken = shutil.disk_usage(disk).free - left
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, taken)
+    return filler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_a_disk_that_is_full(
+    start: Callable[..., Attempt], tmp_path: Path, small_disk: Path, job: str
+) -> None:
+    source, out = make_source(job, tmp_path / "source"), small_disk / "out"
+    shutil.copytree(source / "model", out / "model") if job == "report" else out.mkdir()
+    for left in LEFT.get(job, (0, 2**13)):
+        filler = fill(small_disk, left)
+        status, said = start(job, source, out).wait()
+        print(f"{job}, {left:,} bytes left: {said.strip().splitlines()[-1]}")
+        assert status in (1, 2, 3), said
+        assert "Traceback" not in said
+        assert "error: " in said
+        assert "no space left" in said.lower()
+        read_outputs(out)  # whatever bears a name is whole
+    filler.unlink()
     status, said = start(job, source, out).wait()
     assert status == 0, said
     assert hidden(out) == []

@@ -42,6 +42,9 @@ def results(job: str, out: Path) -> dict[str, object]:
         assert {*kept, "evaluation.png", "evaluation.md"} <= set(found)
         assert b"<!-- evaluation: end -->" in found["model/README.md"]
         return {name: lasting(job, found[name]) for name in kept}
+    if job == "evidence":
+        kept = [f"{number}{end}" for number in range(4) for end in (".zip", "/report.json")]
+        assert {*kept, "0/report.html"} <= set(found)
     if job == "score":
         files = [data for name, data in found.items() if name.endswith(".jsonl")]
         rows = [json.loads(line) for data in files for line in data.splitlines()]

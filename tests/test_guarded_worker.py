@@ -6,14 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import made_workers
 import psutil
 import pytest
+from made_workers import wait_for
 
 from caddm_hf.guard_limits import GuardLimits, JobFailedError, JobStoppedError, StartError
 from caddm_hf.guarded_worker import GuardedWorkers, WorkerLostError, ended_by_sigterm
@@ -54,13 +54,6 @@ def loss_of(guard: GuardedWorkers, *job, **options) -> WorkerLostError:
     assert str(caught.value).endswith(".")
     assert guard.run(("double", 21)) == 42
     return caught.value
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.02)
 
 
 # --- what goes well -----------------------------------------------------------------------
@@ -160,6 +153,20 @@ def test_memory_asked_for_at_once_is_refused(guard):
     pid = guard.run(("pid",))
     assert loss_of(guard, "grow_at_once", 2_000).cause == "memory"
     assert guard.run(("pid",)) == pid  # nothing was used, so nothing had to end
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.",
+        "alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 4 bytes",
+    ],
+)
+def test_memory_that_libraries_do_not_get(guard, words):
+    """Torch and OpenCV."""
+    pid = guard.run(("pid",))
+    assert loss_of(guard, "fail", words).cause == "memory"
+    assert guard.run(("pid",)) == pid
 
 
 def test_what_a_job_leaves_in_memory_is_not_charged_to_the_next(guard):
@@ -342,91 +349,3 @@ def test_starting_does_not_wait():
         stop.set()
         with pytest.raises(JobStoppedError):
             guard.facts(stop)
-
-
-# --- files --------------------------------------------------------------------------------
-
-
-def test_temporary_files_of_a_lost_worker_are_removed(temporary_root):
-    with GuardedWorkers(made_workers.load, LIMITS) as guard:
-        path = Path(guard.run(("write", "kept")))
-        assert path.exists()
-        assert temporary_root in path.parents
-        loss_of(guard, "write_and_exit")
-        assert not path.exists()
-        files = [path.name for path in temporary_root.rglob("*") if path.is_file()]
-        assert files == [".lock"]  # the guard's own
-    assert list(temporary_root.iterdir()) == []
-
-
-@on_posix
-def test_what_killed_guards_left_is_removed_by_the_next(temporary_root, tmp_path):
-    """And nothing else: neither a living guard's folder nor what only bears the name."""
-    process = subprocess.Popen(
-        [sys.executable, made_workers.__file__, str(tmp_path / "mark")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "TMPDIR": str(temporary_root),
-            "PYTHONPATH": str(Path(__file__).parent.parent),
-        },
-    )
-    pid, path = process.stdout.readline().split()
-    (left,) = temporary_root.iterdir()
-    os.kill(int(pid), signal.SIGSTOP)  # so that it cannot clean up
-    process.kill()
-    process.wait()  # not communicate(): the stopped worker holds the pipe open
-    os.kill(int(pid), signal.SIGKILL)
-    process.stdout.close()
-    wait_for(lambda: not psutil.pid_exists(int(pid)))
-    assert Path(path).exists()
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    linked = temporary_root / "caddm-guard-linked"
-    linked.symlink_to(elsewhere)
-    with GuardedWorkers(made_workers.load, LIMITS) as living:
-        (folder,) = set(temporary_root.iterdir()) - {left, linked}
-        long_ago = time.time() - 3600
-        for old in (left, folder, elsewhere):
-            os.utime(old, (long_ago, long_ago))
-        with GuardedWorkers(made_workers.load, LIMITS):
-            assert not left.exists()
-            assert folder.exists()
-            assert list(elsewhere.iterdir()) == []
-        assert living.run(("double", 2)) == 4
-
-
-@on_posix
-@pytest.mark.parametrize(
-    ("number", "whom", "status"),
-    [
-        (signal.SIGKILL, "guard", -signal.SIGKILL),
-        (signal.SIGTERM, "guard", 143),
-        (signal.SIGTERM, "all", 143),
-        (signal.SIGHUP, "all", 143),
-        (signal.SIGINT, "all", 130),  # Ctrl-C in a terminal
-    ],
-)
-def test_whatever_ends_the_guard_ends_its_worker(tmp_path, number, whom, status):
-    root = tmp_path / "temporary"
-    root.mkdir()
-    package = Path(__file__).parent.parent
-    process = subprocess.Popen(
-        [sys.executable, made_workers.__file__, str(tmp_path / "mark")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TMPDIR": str(root), "PYTHONPATH": str(package)},
-    )
-    pid, path = process.stdout.readline().split()
-    assert root in Path(path).parents
-    send = partial(os.killpg if whom == "all" else os.kill, process.pid)
-    send(number)
-    _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (status, "")
-    wait_for(lambda: not psutil.pid_exists(int(pid)))
-    wait_for(lambda: list(root.iterdir()) == [])

@@ -1,12 +1,11 @@
 """caddm_hf.life_signs: who reads or downloads says so, and stops where it is told to."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from made_media import numbered_frames, write_video
-from made_server import Server
+from made_server import running_server
 
 from caddm_hf.life_signs import be_watched, checkpoint, now_at, sign_of_life
 from caddm_hf.media_source import local_media
@@ -68,9 +67,7 @@ def test_reading_stops_where_it_is_told_to(watcher: Watcher, tmp_path: Path) -> 
 
 def test_downloading_gives_signs_and_stops(watcher: Watcher, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
+    with running_server() as server:
         with local_media(server.url(), allow_private_addresses=True):
             assert "checkpoint" in watcher.signs
         watcher.stop_after = 0
@@ -79,7 +76,4 @@ def test_downloading_gives_signs_and_stops(watcher: Watcher, tmp_path: Path, mon
             local_media(server.url(), allow_private_addresses=True),
         ):
             pytest.fail("was downloaded")
-    finally:
-        server.shutdown()
-        server.server_close()
     assert list(tmp_path.iterdir()) == []

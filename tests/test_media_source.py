@@ -4,24 +4,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_server import CONTENT, Handler, Server
+from made_server import CONTENT, Handler, Server, running_server
+from media_downloads import download_error, fetch
 
-from caddm_hf import media_source
-from caddm_hf.media_files import MediaError, MediaLimits
-from caddm_hf.media_source import _CheckedBackend, is_public, local_media
+from caddm_hf.media_files import MediaLimits
+from caddm_hf.media_source import _CheckedBackend, local_media
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -32,23 +29,6 @@ def temporary_root(tmp_path, monkeypatch) -> Iterator[Path]:
     monkeypatch.setattr("tempfile.tempdir", str(root))
     yield root
     assert list(root.iterdir()) == []
-
-
-def error_of(address: str, *, private: bool = True, limits=MediaLimits(), **options) -> str:
-    with (
-        pytest.raises(MediaError) as caught,
-        local_media(address, limits, allow_private_addresses=private, **options),
-    ):
-        pytest.fail("was downloaded")
-    message = str(caught.value)
-    assert message.endswith(".")
-    assert "\n" not in message
-    return message
-
-
-def fetch(address: str, **options) -> bytes:
-    with local_media(address, allow_private_addresses=True, **options) as path:
-        return path.read_bytes()
 
 
 # --- what works -------------------------------------------------------------------------
@@ -132,7 +112,7 @@ def test_five_redirects_and_no_more(server):
     assert fetch(server.url("/0")) == CONTENT
     server.answers["/6"] = Handler.give
     server.answers["/5"] = lambda handler: handler.give(b"", status=302, Location="/6")
-    assert "redirects more than 5 times" in error_of(server.url("/0"))
+    assert "redirects more than 5 times" in download_error(server.url("/0"))
 
 
 # --- what is refused --------------------------------------------------------------------
@@ -140,7 +120,7 @@ def test_five_redirects_and_no_more(server):
 
 @pytest.mark.parametrize("address", ["ftp://host/a.mp4", "file:///etc/passwd", "data://x,y"])
 def test_other_schemes(address):
-    message = error_of(address)
+    message = download_error(address)
     assert f"of the kind '{address.split(':')[0]}' are not read" in message
 
 
@@ -155,13 +135,13 @@ def test_other_schemes(address):
     ],
 )
 def test_malformed_addresses(address, says):
-    assert says in error_of(address)
+    assert says in download_error(address)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410, 500, 204])
 def test_http_errors(server, status):
     server.answers["/a.mp4"] = lambda handler: handler.give(b"", status=status)
-    message = error_of(server.url("/a.mp4?token=hush"))
+    message = download_error(server.url("/a.mp4?token=hush"))
     assert f"HTTP {status}" in message
     assert "'127.0.0.1/.../a.mp4'" in message
     assert "hush" not in message
@@ -169,7 +149,7 @@ def test_http_errors(server, status):
 
 def test_credentials_are_refused_and_not_repeated(server):
     address = server.url().replace("127.0.0.1", "anna:hush@127.0.0.1")
-    message = error_of(address)
+    message = download_error(address)
     assert "user name or password" in message
     assert "hush" not in message
     assert "anna" not in message
@@ -180,13 +160,13 @@ def test_web_page(server):
     server.answers["/watch"] = lambda handler: handler.give(
         b"<html>", Content_Type="text/html; charset=utf-8"
     )
-    assert "is a web page" in error_of(server.url("/watch"))
+    assert "is a web page" in download_error(server.url("/watch"))
 
 
 def test_stated_size_beyond_the_limit(server):
     server.answers["/clip.mp4"] = lambda handler: handler.give(b"", Content_Length="5000000000")
     calls = []
-    message = error_of(server.url(), progress=lambda *call: calls.append(call))
+    message = download_error(server.url(), progress=lambda *call: calls.append(call))
     assert "is too large: 5,000 MB, and the limit is 4,295 MB" in message
     assert calls == []
 
@@ -194,27 +174,27 @@ def test_stated_size_beyond_the_limit(server):
 def test_unstated_size_beyond_the_limit(server):
     server.answers["/clip.mp4"] = lambda handler: handler.give(Content_Length="")
     limits = MediaLimits(max_file_bytes=len(CONTENT) - 1)
-    assert "is too large" in error_of(server.url(), limits=limits)
+    assert "is too large" in download_error(server.url(), limits=limits)
 
 
 def test_connection_that_breaks_off(server):
     server.answers["/clip.mp4"] = lambda handler: handler.give(
         CONTENT[:1000], Content_Length=str(len(CONTENT))
     )
-    assert "the connection failed" in error_of(server.url())
+    assert "the connection failed" in download_error(server.url())
 
 
 @pytest.mark.parametrize("length", ["1e3", "-5", "9" * 5000, "5, 6"])
 def test_nonsense_length(server, length):
     server.answers["/clip.mp4"] = lambda handler: handler.give(Content_Length=length)
-    assert "127.0.0.1" in error_of(server.url())
+    assert "127.0.0.1" in download_error(server.url())
 
 
 def test_nothing_listens():
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-        assert "the connection failed" in error_of(f"http://127.0.0.1:{port}/a.mp4")
+        assert "the connection failed" in download_error(f"http://127.0.0.1:{port}/a.mp4")
 
 
 def test_answer_that_is_not_http():
@@ -228,14 +208,14 @@ def test_answer_that_is_not_http():
 
         threading.Thread(target=answer, daemon=True).start()
         port = listener.getsockname()[1]
-        assert "the connection failed" in error_of(f"http://127.0.0.1:{port}/a.mp4")
+        assert "the connection failed" in download_error(f"http://127.0.0.1:{port}/a.mp4")
 
 
 def test_redirect_to_another_scheme(server):
     server.answers["/a"] = lambda handler: handler.give(
         b"", status=302, Location="file:///etc/passwd"
     )
-    assert "of the kind 'file' are not read" in error_of(server.url("/a"))
+    assert "of the kind 'file' are not read" in download_error(server.url("/a"))
 
 
 @pytest.mark.parametrize("where", ["nowhere", "head", "body"])
@@ -254,7 +234,7 @@ def test_slow_server(server, where):
 
     server.answers["/clip.mp4"] = drip
     start = time.monotonic()
-    assert "took too long" in error_of(server.url(), download_timeout_s=0.3)
+    assert "took too long" in download_error(server.url(), download_timeout_s=0.3)
     assert time.monotonic() - start < 4  # the server drips for 5 s
 
 
@@ -262,7 +242,7 @@ def test_silent_server_that_is_to_speak_tls():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         start = time.monotonic()
         address = f"https://127.0.0.1:{listener.getsockname()[1]}/a.mp4"
-        assert "took too long" in error_of(address, download_timeout_s=0.3)
+        assert "took too long" in download_error(address, download_timeout_s=0.3)
     assert time.monotonic() - start < 4  # a connection alone may take 10 s
 
 
@@ -310,150 +290,4 @@ def test_full_disk(server, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "open", lambda *args, **kwargs: FullFile())
-    assert "could not be stored: No space left on device" in error_of(server.url())
-
-
-# --- private networks -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1",
-        "10.1.2.3",
-        "172.16.0.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "0.0.0.0",
-        "224.0.0.1",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::1",
-        "::",
-        "fe80::1",
-        "fe80::1%eth0",
-        "fd00::1",
-        "ff02::1",
-        "::ffff:127.0.0.1",
-        "::127.0.0.1",
-        "2002:7f00:1::",
-        "64:ff9b::10.0.0.1",
-        "64:ff9b:1::1",
-        "2001:db8::1",
-    ],
-)
-def test_addresses_that_are_not_public(address):
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"],
-)
-def test_public_addresses(address):
-    assert is_public(address)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433"])
-def test_this_machine_is_refused_by_default(server, host):
-    message = error_of(server.url(host=host), private=False)
-    assert "private network" in message
-    assert server.requests == []
-
-
-@pytest.fixture
-def resolver(monkeypatch) -> "FakeResolver":
-    resolver = FakeResolver(socket.getaddrinfo)
-    monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    return resolver
-
-
-class FakeResolver:
-    """Answers each look-up of a name with the next of its lists of addresses."""
-
-    def __init__(self, real: Callable):
-        self.real = real
-        self.answers: dict[str, list[list[str]]] = {}
-        self.asked: list[str] = []
-
-    def __call__(self, host, port, *args, **kwargs):
-        if host not in self.answers:  # a numeric address, which needs no look-up
-            assert host.replace(".", "").isdigit()
-            return self.real(host, port, *args, **kwargs)
-        self.asked.append(host)
-        addresses = self.answers[host].pop(0)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
-
-
-def test_name_with_a_private_address_among_its_addresses(server, resolver):
-    resolver.answers["media.example"] = [["93.184.216.34", "127.0.0.1"]]
-    message = error_of(server.url(host="media.example"), private=False)
-    assert "'media.example' lies in a private network" in message
-    assert server.requests == []
-
-
-@pytest.fixture
-def one_public_address(monkeypatch) -> None:
-    """The test's own server counts as public, nothing else does."""
-    monkeypatch.setattr(media_source, "is_public", lambda address: address == "127.0.0.1")
-
-
-@pytest.mark.usefixtures("one_public_address")
-def test_redirect_into_the_private_network(server, resolver):
-    server.answers["/a"] = lambda handler: handler.give(
-        b"", status=302, Location=server.url(host="inside.example")
-    )
-    resolver.answers = {"media.example": [["127.0.0.1"]], "inside.example": [["127.0.0.2"]]}
-    message = error_of(server.url("/a", host="media.example"), private=False)
-    assert "'inside.example' lies in a private network" in message
-    assert [path for path, _ in server.requests] == ["/a"]
-    assert resolver.asked == ["media.example", "inside.example"]
-
-
-@pytest.mark.usefixtures("one_public_address")
-def test_name_is_resolved_once_and_the_checked_address_is_used(server, resolver, monkeypatch):
-    """DNS rebinding: the second answer, a private one, is never asked for."""
-    resolver.answers["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]
-    connected = []
-    connect = socket.create_connection
-    monkeypatch.setattr(
-        socket,
-        "create_connection",
-        lambda address, *rest, **named: (
-            connected.append(address[0]) or connect(address, *rest, **named)
-        ),
-    )
-    with local_media(server.url(host="media.example")) as path:
-        assert path.read_bytes() == CONTENT
-    assert resolver.asked == ["media.example"]
-    assert connected == ["127.0.0.1"]
-    assert server.requests[0][1]["Host"] == f"media.example:{server.server_port}"
-
-
-def test_next_address_is_tried_where_one_does_not_answer(server, resolver, monkeypatch):
-    resolver.answers["media.example"] = [["127.0.0.2", "127.0.0.1"]]
-    connect = socket.create_connection
-
-    def refusing_connect(address, *args, **kwargs):
-        if address[0] == "127.0.0.2":
-            raise ConnectionRefusedError
-        return connect(address, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "create_connection", refusing_connect)
-    assert fetch(server.url(host="media.example")) == CONTENT
-
-
-def test_unknown_host(monkeypatch):
-    def unknown(*args, **kwargs):
-        raise socket.gaierror(-2, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "'nowhere.example' is not known" in error_of("http://nowhere.example/a.mp4")
-
-
-def test_https_does_not_fall_back(server):
-    """The server speaks plain HTTP, so no secure connection comes about."""
-    address = server.url().replace("http://", "https://")
-    assert "the connection failed" in error_of(address)
-    assert server.requests == []
+    assert "could not be stored: No space left on device" in download_error(server.url())

@@ -165,5 +165,5 @@ def test_faces_without_pictures_are_told_apart():
 def test_where_the_file_can_be_known_by_is_told():
     provenance = Provenance("ab" * 32, 5, True, None, {}, {}, "2026-01-01T00:00:00+00:00")
     page = Page(report_html(replace(made_report([]), provenance=provenance)))
-    assert "Fingerprint of the file (SHA-256)" in page.text
+    assert "Fingerprint (SHA-256)" in page.text
     assert "ab" * 32 in page.text

@@ -3,14 +3,13 @@
 import argparse
 import json
 import shutil
-import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from made_crashes import crashing_environment
 from made_datasets import made_frames, write_clip
-from made_server import Server
+from made_server import running_server
 
 from caddm_hf import score_at_scale
 from caddm_hf.guard_limits import GuardLimits, WorkerLostError
@@ -191,23 +190,18 @@ def test_a_video_whose_worker_the_system_ended_is_tried_again() -> None:
 def test_what_is_secret_in_an_address_is_not_kept(
     tmp_path: Path, clips: Path, untrained, capfd
 ) -> None:
-    server = Server()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     data = (clips / "one.mp4").read_bytes()
-    server.answers["/get"] = lambda handler: handler.give(data)
-    server.answers["/no"] = lambda handler: handler.give(b"", status=403)
-    urls = [server.url(f"/get?id={number}&token=hush") for number in (1, 2)]
-    urls += [server.url("/no?token=hush"), server.url("/get").replace("//", "//anna:hush@")]
     out = tmp_path / "scores"
     options = ("--output", str(out), "--workers", "0", "--allow-private-addresses")
-    try:
+    with running_server() as server:
+        server.answers["/get"] = lambda handler: handler.give(data)
+        server.answers["/no"] = lambda handler: handler.give(b"", status=403)
+        urls = [server.url(f"/get?id={number}&token=hush") for number in (1, 2)]
+        urls += [server.url("/no?token=hush"), server.url("/get").replace("//", "//anna:hush@")]
         assert score(*urls, *options) == 1
         asked = len(server.requests)
         assert score(*urls, *options) == 1  # goes on by what was kept: nothing is left to do
         assert len(server.requests) == asked
-    finally:
-        server.shutdown()
-        server.server_close()
     kept = [json.loads(line) for file in out.glob("*.jsonl") for line in file.open()]
     assert sorted(row["error"] is None for row in kept) == [False, False, True, True]
     assert len({row["video"] for row in kept}) == 4  # each by itself
