@@ -3,7 +3,9 @@
 A video's probability is sigmoid(z / T), where z is the logit of the mean of its frames'
 uncalibrated probabilities; a frame's is that of its own logit. So T > 0 changes the order neither
 of frames nor of videos. It is chosen so that the videos' probabilities, which verdicts are made
-of, have the least negative log likelihood: temperature scaling (Guo et al. 2017) of z. Then
+of, have the least negative log likelihood: temperature scaling (Guo et al. 2017) of z. Genuine
+videos and fakes weigh the same in it, however many there are of each, so a probability is that of
+a video which might as well be genuine as fake. Then
 
     fake_above    at most the stated share of genuine videos lies above it
     real_below    at most the stated share of fakes lies below it
@@ -30,6 +32,7 @@ from .frame_dataset import FrameDataError
 from .score_statistics import (
     OneClassError,
     area_under_roc,
+    equal_class_weights,
     expected_calibration_error,
     fit_temperature,
     reliability_curve,
@@ -103,21 +106,27 @@ def video_logits(table: pa.Table) -> VideoLogits:
 
 
 def fit_video_temperature(videos: VideoLogits) -> float:
-    """The temperature at which the videos' probabilities fit their labels best.
+    """The temperature at which the videos' probabilities fit their labels best, classes alike.
 
     Raises:
         FrameDataError: no finite temperature is best; the sentence says why.
     """
     try:
-        return fit_temperature(videos.logits, videos.labels)
+        weights = equal_class_weights(videos.labels)
+        return fit_temperature(videos.logits, videos.labels, weights)
     except (ValueError, OneClassError) as error:
         raise FrameDataError(f"No temperature can be fitted: {error}.") from None
 
 
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log of the probability given to each sample's own label."""
+    """Mean of -log of the probability given to each sample's own label, classes weighing alike."""
     own = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(-np.mean(np.log(np.clip(own, TINY, 1))))
+    return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=equal_class_weights(labels)))
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The expected calibration error, classes weighing alike."""
+    return expected_calibration_error(probabilities, labels, BINS, equal_class_weights(labels))
 
 
 def calibrate_table(
@@ -203,11 +212,11 @@ def _share(hits: np.ndarray) -> dict:
 def _figures(
     probabilities: np.ndarray, labels: np.ndarray, real_below: float, fake_above: float
 ) -> dict:
-    curve = reliability_curve(probabilities, labels, BINS)
+    curve = reliability_curve(probabilities, labels, BINS, equal_class_weights(labels))
     genuine, fake = probabilities[labels == 0], probabilities[labels == 1]
     undecided = (probabilities >= real_below) & (probabilities <= fake_above)
     return {
-        "expected_calibration_error": expected_calibration_error(probabilities, labels, BINS),
+        "expected_calibration_error": calibration_error(probabilities, labels),
         "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
         "video_auc": area_under_roc(probabilities, labels),
         "false_positive_rate": _share(genuine > fake_above),
@@ -250,7 +259,7 @@ def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> 
     labels = logits.labels
     return {
         "folds": folds,
-        "expected_calibration_error": expected_calibration_error(probabilities, labels, BINS),
+        "expected_calibration_error": calibration_error(probabilities, labels),
         "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
         "false_positive_rate": _share(called_fake[labels == 0]),
         "miss_rate": _share(called_real[labels == 1]),

@@ -209,9 +209,9 @@ def calibration_section(report: dict) -> str:
                     row("undecided", "undecided", True),
                 ],
             ),
-            f"{held_words} A probability means what it says where fakes are as frequent as here "
-            f"({found['videos']['fake']} of "
-            f"{found['videos']['fake'] + found['videos']['genuine']} videos).",
+            f"{held_words} A probability means what it says where genuine and fake videos are "
+            f"equally frequent: both classes weigh the same here ({found['videos']['genuine']} "
+            f"genuine and {found['videos']['fake']} fake videos).",
             markdown_table(
                 ("stated rate", "threshold", "genuine called fake", "fakes detected"), rates
             ),

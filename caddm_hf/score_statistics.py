@@ -87,12 +87,14 @@ class ReliabilityCurve:
         mean_probabilities: (M,) mean predicted probability of fake.
         fake_shares: (M,) share of samples that are fake.
         counts: (M,) int64, samples in the bin.
+        weights: (M,) the sum of their weights.
     """
 
     bin_edges: np.ndarray
     mean_probabilities: np.ndarray
     fake_shares: np.ndarray
     counts: np.ndarray
+    weights: np.ndarray
 
 
 def bootstrap_interval(
@@ -216,8 +218,22 @@ def _weighted_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
     return won / (2 * fakes.sum(axis=1) * genuine.sum(axis=1))
 
 
+def equal_class_weights(labels: ArrayLike) -> np.ndarray:
+    """(N,) weights of samples with which both classes weigh the same, mean 1.
+
+    Args:
+        labels: (N,) 0 genuine, 1 fake, both present.
+    """
+    checked = check_labels(labels, len(np.asarray(labels)))
+    require_both_classes(checked, "equal weights need")
+    return len(checked) / 2 / np.bincount(checked)[checked]
+
+
 def reliability_curve(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    bins: int = 15,
+    weights: ArrayLike | None = None,
 ) -> ReliabilityCurve:
     """Group samples by predicted probability of fake and count the fakes in each group.
 
@@ -225,8 +241,10 @@ def reliability_curve(
         probabilities: (N,) probability of fake, in [0, 1].
         labels: (N,) 0 genuine, 1 fake.
         bins: number of bins of equal width over [0, 1], closed above; empty ones are left out.
+        weights: (N,) positive, how much each sample counts in means and shares; 1 by default.
     """
     checked = check_probabilities(probabilities)
+    weight = np.ones(len(checked)) if weights is None else check_scores(weights)
     checked_labels = check_labels(labels, len(checked))
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
@@ -234,29 +252,40 @@ def reliability_curve(
     index = np.searchsorted(edges[1:-1], checked)
     counts = np.bincount(index, minlength=bins)
     kept = np.flatnonzero(counts)
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.bincount(index, weights=values * weight, minlength=bins)[kept]
+
+    all_weights = total(np.ones(len(checked)))
     return ReliabilityCurve(
         bin_edges=np.stack([edges[kept], edges[kept + 1]], axis=1),
-        mean_probabilities=np.bincount(index, weights=checked, minlength=bins)[kept] / counts[kept],
-        fake_shares=np.bincount(index, weights=checked_labels, minlength=bins)[kept] / counts[kept],
+        mean_probabilities=total(checked) / all_weights,
+        fake_shares=total(checked_labels) / all_weights,
         counts=counts[kept],
+        weights=all_weights,
     )
 
 
 def expected_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, bins: int = 15
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    bins: int = 15,
+    weights: ArrayLike | None = None,
 ) -> float:
-    """Mean gap between predicted and observed share of fakes, weighted by samples per bin.
+    """Mean gap between predicted and observed share of fakes, weighted as samples lie in bins.
 
     The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
     to the probability of fake instead of the confidence of the winning class. Arguments as in
     `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high.
     """
-    curve = reliability_curve(probabilities, labels, bins)
+    curve = reliability_curve(probabilities, labels, bins, weights)
     gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
-    return float(np.average(gaps, weights=curve.counts))
+    return float(np.average(gaps, weights=curve.weights))
 
 
-def fit_temperature(logit_differences: ArrayLike, labels: ArrayLike) -> float:
+def fit_temperature(
+    logit_differences: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> float:
     """Find T > 0 so that sigmoid(z / T) is the best-fitting probability of fake.
 
     Temperature scaling (Guo et al. 2017): T minimises the negative log likelihood, which is
@@ -267,6 +296,7 @@ def fit_temperature(logit_differences: ArrayLike, labels: ArrayLike) -> float:
     Args:
         logit_differences: (N,) fake logit minus genuine logit; for a probability p, log(p/(1-p)).
         labels: (N,) 0 genuine, 1 fake, both present. Use data the model was not trained on.
+        weights: (N,) positive, how much each sample counts; 1 by default.
 
     Returns:
         T; above 1 where the model was too sure of itself.
@@ -279,10 +309,11 @@ def fit_temperature(logit_differences: ArrayLike, labels: ArrayLike) -> float:
     differences = check_scores(logit_differences)
     checked_labels = check_labels(labels, len(differences))
     require_both_classes(checked_labels, "a temperature fit needs")
+    weight = None if weights is None else check_scores(weights)
     # T scales with the logits, so fit them at a typical size of 1 and scale back.
     size = float(np.mean(np.abs(differences)))
     signed = np.where(checked_labels == 1, differences, -differences) / (size or 1.0)
-    if np.mean(signed) <= LEAST_LEAN:
+    if np.average(signed, weights=weight) <= LEAST_LEAN:
         raise ValueError(
             "the logits lean to the wrong class on the whole; no temperature can calibrate them"
         )
@@ -293,7 +324,7 @@ def fit_temperature(logit_differences: ArrayLike, labels: ArrayLike) -> float:
         )
 
     def slope(inverse: float) -> float:
-        return float(np.mean(signed * expit(-inverse * signed)))
+        return float(np.average(signed * expit(-inverse * signed), weights=weight))
 
     lower = upper = 1.0
     while slope(lower) <= 0:

@@ -21,7 +21,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from made_reports import made_person, made_report
-from made_runners import FACTS, made_page
+from made_runners import FACTS, made_choices, made_page
 from PIL import Image
 from skimage.data import astronaut
 
@@ -137,6 +137,17 @@ def test_the_banner_is_there_exactly_for_an_untrained_model(trained, examples):
     page = made_page(None, examples, replace(FACTS, trained=trained))
     config = json.dumps(page.get_config_file(), default=str)
     assert ("its scores mean nothing" in config) is not trained
+
+
+def test_the_page_does_not_tell_where_models_lie(examples, tmp_path):
+    folder = tmp_path / "slim"
+    folder.mkdir()
+    models = made_choices(None, offered=[str(folder), "user/name"])
+    page = build_page(models, FACTS, examples, Line(), KeptResults())
+    config = json.dumps(page.get_config_file(), default=str)
+    assert '["slim", "slim"]' in config
+    assert '["user/name", "user/name"]' in config
+    assert str(tmp_path) not in config
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,11 @@ from caddm_hf.calibration import (
 from caddm_hf.evaluation import Bootstrap, evaluate_table
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.model_loading import load_model
-from caddm_hf.score_statistics import expected_calibration_error, fit_temperature
+from caddm_hf.score_statistics import (
+    equal_class_weights,
+    expected_calibration_error,
+    fit_temperature,
+)
 from caddm_hf.score_table import gather_videos, numbers
 from caddm_hf.verdicts import Thresholds
 from caddm_hf.video_detection import VideoDetector
@@ -68,6 +73,20 @@ def test_the_temperature_is_that_of_the_logits_of_the_means():
     assert fit_video_temperature(video_logits(made_table(videos))) == pytest.approx(
         fit_temperature(np.log(means / (1 - means)), labels)
     )
+
+
+def test_how_many_fakes_there_are_changes_no_probability():
+    """The same videos, the fakes three times over: temperature and figures stay."""
+    videos = miscalibrated(2.0, count=400)
+    copies = [
+        replace(video, video_id=f"{video.video_id} {number}")
+        for video in videos
+        for number in range(3 if video.label else 1)
+    ]
+    once, more = (calibrate_table(made_table(given), RATES) for given in (videos, copies))
+    assert more.temperature == pytest.approx(once.temperature, rel=1e-6)
+    for figure in ("expected_calibration_error", "negative_log_likelihood"):
+        assert more.report["after"][figure] == pytest.approx(once.report["after"][figure])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -145,7 +164,7 @@ def test_the_report_is_that_of_its_own_definitions():
     logits = np.array([video.logits[0] for video in videos])
     before = 1 / (1 + np.exp(-logits / 2.0))
     assert found.report["before"]["expected_calibration_error"] == pytest.approx(
-        expected_calibration_error(before, labels, BINS)
+        expected_calibration_error(before, labels, BINS, equal_class_weights(labels))
     )
     assert found.report["before"]["undecided"]["successes"] == int(
         np.sum((before >= 0.3) & (before <= 0.7))

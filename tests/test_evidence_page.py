@@ -60,7 +60,7 @@ def test_the_page_says_what_a_reader_needs():
     for words in (
         "Looks fake",
         "most of all in person 1",
-        "The probability is calibrated: of the videos it was set by, about",
+        "The probability is calibrated: among test videos of which half are fake, about",
         "Person 1: Looks fake",
         "Person 2: No sign of forgery found",
         "Person 3: Cannot tell",

@@ -16,6 +16,7 @@ from caddm_hf.score_statistics import (
     area_under_roc,
     average_precision,
     bootstrap_interval,
+    equal_class_weights,
     equal_error_rate,
     expected_calibration_error,
     false_positive_rate,
@@ -364,3 +365,26 @@ def test_statistics_do_not_load_the_metric_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert printed.stdout == "False\n"
+
+
+def test_weights_count_as_repetitions():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, 80)
+    labels = (rng.random(80) < expit(logits / 1.5)).astype(int)
+    weights = rng.integers(1, 4, 80)
+    repeated = np.repeat(np.arange(80), weights)
+    assert fit_temperature(logits, labels, weights) == pytest.approx(
+        fit_temperature(logits[repeated], labels[repeated])
+    )
+    weighted = expected_calibration_error(expit(logits), labels, 5, weights)
+    assert weighted == pytest.approx(
+        expected_calibration_error(expit(logits[repeated]), labels[repeated], 5)
+    )
+    assert weighted != pytest.approx(expected_calibration_error(expit(logits), labels, 5))
+
+
+def test_equal_class_weights():
+    weights = equal_class_weights([1, 0, 1, 1])
+    assert weights.tolist() == pytest.approx([2 / 3, 2, 2 / 3, 2 / 3])
+    with pytest.raises(OneClassError):
+        equal_class_weights([1, 1])
