@@ -2,12 +2,14 @@
 
 Run from the repository's root:
 
-    python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34] [--rounds 1]
+    python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34]
 
-"many" compares ten videos given to `VideoDetector.judge_many` with ten calls one after the other,
-in one process, the model loaded. "memory" judges a clip of 30 seconds and one of 60 minutes, the
-same packets over and over, each in a process of its own, and shows their peak resident sizes.
-Without a clip one of 640x480 is made.
+"many" compares ten videos given to `VideoDetector.judge_many` with ten single runs: each in a
+process of its own, timed from when the model is loaded, as is the one process that judges all ten.
+It also shows ten calls one after the other in a process that has already judged one: what is gained
+there is only that one video's end and the next one's beginning overlap. "memory" judges a clip of
+30 seconds and one of 60 minutes, the same packets over and over, each in a process of its own, and
+shows their peak resident sizes. Without a clip one of 640x480 is made.
 """
 
 import argparse
@@ -27,6 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from made_media import write_video
 
 VIDEOS = 10
+HOW = {
+    "one": lambda detector, clip: detector(clip),
+    "together": lambda detector, clip: deque(detector.judge_many([clip] * VIDEOS), maxlen=0),
+    "warm": lambda detector, clip: [detector(clip) for _ in range(VIDEOS)],
+}
 LENGTHS_S = {"30 seconds": 30, "60 minutes": 3600}
 
 
@@ -54,23 +61,31 @@ def repeated(clip: Path, seconds: float, out: Path) -> Path:
     return out
 
 
-def many(clip: Path, backbone: str, rounds: int) -> None:
+def many(clip: Path, backbone: str) -> None:
     """Prints the first figure."""
-    detector = untrained_detector(backbone)
-    detector(clip, frames=8)  # libraries set themselves up
-    single, together = [], []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        for _ in range(VIDEOS):
-            detector(clip)
-        middle = time.perf_counter()
-        deque(detector.judge_many([clip] * VIDEOS), maxlen=0)
-        single.append(middle - start)
-        together.append(time.perf_counter() - middle)
+    single = sum(seconds("one", clip, backbone) for _ in range(VIDEOS))
+    together = seconds("together", clip, backbone)
+    warm = seconds("warm", clip, backbone)
     print(
-        f"many: {VIDEOS} videos one by one {min(single):.2f} s, together {min(together):.2f} s, "
-        f"{min(together) / min(single):.2f} of it"
+        f"many: {VIDEOS} single runs {single:.2f} s, together {together:.2f} s, "
+        f"{together / single:.2f} of it; one by one in a warm process {warm:.2f} s"
     )
+
+
+def seconds(how: str, clip: Path, backbone: str) -> float:
+    """Time of one of `HOW` in a fresh process, its start not counted."""
+    command = [sys.executable, __file__, str(clip), "--timed", how, "--backbone", backbone]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def print_seconds(how: str, clip: Path, backbone: str) -> None:
+    """In the fresh process."""
+    detector = untrained_detector(backbone)
+    if how == "warm":
+        detector(clip)
+    start = time.perf_counter()
+    HOW[how](detector, clip)
+    print(time.perf_counter() - start)
 
 
 def memory(clip: Path, backbone: str) -> None:
@@ -99,10 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", nargs="?", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")
-    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", choices=("many", "memory"), help="one of the two")
     parser.add_argument("--peak_only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--timed", choices=tuple(HOW), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.timed:
+        print_seconds(options.timed, options.clip, options.backbone)
+        return
     if options.peak_only:
         print_peak(options.clip, options.backbone)
         return
@@ -112,7 +130,7 @@ def main() -> None:
             Path(folder) / "clip.mp4", moving_portrait(size_hw, count, face_px)
         )
         if options.only != "memory":
-            many(clip, options.backbone, options.rounds)
+            many(clip, options.backbone)
         if options.only != "many":
             memory(clip, options.backbone)
 

@@ -26,13 +26,12 @@ from .facial_swap import (
     CropView,
     FacialSwapConfig,
     TrainingSample,
-    blend,
     draw_view,
     finish_sample,
-    random_mask,
     window_pixels,
 )
 from .picture_changes import NOMINAL_SIZE, SUBTLE_LEVELS, changed_box, visible_change
+from .random_masks import blend, random_mask
 
 # What makes the copy differ in a self-blended image: colour, brightness and sharpness.
 COPY_CHANGES = TrainingDegradations(

@@ -49,7 +49,7 @@ ONLY_READ = {
     "python -m caddm_hf evaluate": LONG + "below, shortened",
     "python -m caddm_hf calibrate": LONG + "below, shortened",
     "python -m caddm_hf probe-identity": "needs photographs of known people: "
-    "tests/test_evaluation_commands.py",
+    "tests/test_measurement_commands.py",
     "python -m caddm_hf export": LONG + "tests/test_export_command.py",
     "python -m caddm_hf convert": "needs the authors' weights: tests/test_convert_checkpoint.py",
     "python -m caddm_hf score --engine ray": "needs a cluster and a bucket",
