@@ -8,6 +8,7 @@ go on from a checkpoint, if there is one; train, evaluate and save; turn the bes
 a model folder; push it. See docs/training.md.
 """
 
+import copy
 import math
 import sys
 import time
@@ -50,6 +51,7 @@ from caddm_hf.training_state import (
     TrainingLog,
     TrainingState,
     WeightAverage,
+    mixed_weights,
 )
 
 LOSSES = ("loss", "classification_loss", "localisation_loss", "confidence_loss")
@@ -86,6 +88,7 @@ class TrainingRun:
         self.total_steps = self._total_steps()
         self.last_step = min(self.total_steps, config.stop_after_steps or self.total_steps)
         model = make_model(config)
+        self.initial = copy.deepcopy(model.state_dict()) if config.initial_share else {}
         if config.push_to_hub and accelerator.is_main_process:
             open_repository(config.hub_model_id, config.hub_private_repo)
 
@@ -235,10 +238,13 @@ class TrainingRun:
             self.log.add({"step": state.step} | line)
 
     def evaluate(self) -> None:
-        """Score the validation split with the averaged weights, and save a checkpoint."""
+        """Score the validation split with the weights to be published, and save a checkpoint."""
         accelerator, state = self.accelerator, self.state
         table = self.data.evaluation_frames.table
         model = self.average.module
+        if self.initial:
+            model = copy.deepcopy(model)
+            model.load_state_dict(self.published(model.state_dict()))
         predictions = predict(accelerator, model, self.evaluation, self.config.eval_batch_size)
         found = [None]
         if accelerator.is_main_process:
@@ -255,6 +261,12 @@ class TrainingRun:
             numbers = {f"eval/{k}": v for k, v in metrics.items() if k != "interval"}
             accelerator.log(numbers, step=state.step)
         self.save(lambda folder: predictions.write_csv(table, folder / PREDICTIONS_FILE))
+
+    def published(self, averaged: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What is evaluated and published of averaged weights: with `initial_share`, a mixture."""
+        if not self.initial:
+            return averaged
+        return mixed_weights(averaged, self.initial, self.config.initial_share)
 
     def save(self, write_more=None) -> None:
         """Write a checkpoint, by the first process."""
@@ -323,7 +335,7 @@ class TrainingRun:
         files = write_model_folder(
             self.output,
             model.config,
-            best.weights(),
+            self.published(best.weights()),
             self.data.processor,
             facts,
             config.weights_precision == "half",

@@ -33,6 +33,8 @@ def check_options(config: "TrainingConfig") -> None:
         raise TrainingError("--h264_share must be 0: this build of PyAV has no H.264 encoder.")
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
+    if config.initial_share and not config.initial_model:
+        raise TrainingError("--initial_share has no effect without --initial_model.")
     if config.genuine_data_rows and not config.genuine_data:
         raise TrainingError("--genuine_data_rows has no effect without --genuine_data.")
     if config.streaming:
@@ -67,6 +69,7 @@ def _check_numbers(config: "TrainingConfig") -> None:
         "jitter_strength": (0, 2),
         "detection_loss_weight": (0, None),
         "partial_share": (0, 1),
+        "initial_share": (0, 1),
         "fake_share": (0, None),
         "self_blend_share": (0, None),
         "cross_blend_share": (0, None),

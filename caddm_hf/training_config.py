@@ -15,7 +15,7 @@ from transformers import HfArgumentParser
 from .learning_rates import PAPER_LEARNING_RATE, learning_rate
 from .training_checks import TrainingError, check_options
 
-# Options that do not decide the result, so they may change when a run is resumed.
+# Options that do not decide how training goes on, so they may change when a run is resumed.
 FREE_OPTIONS = frozenset(
     (
         "output_dir",
@@ -29,6 +29,7 @@ FREE_OPTIONS = frozenset(
         "report_to",
         "stop_after_steps",
         "weights_precision",
+        "initial_share",
         "push_to_hub",
         "hub_model_id",
         "hub_private_repo",
@@ -110,6 +111,11 @@ class TrainingConfig:
         None,
         "Start from the weights of this model folder or Hub id, to train it further. It must have "
         "the same --backbone and --artifact_width.",
+    )
+    initial_share: float = _option(
+        0.0,
+        "Mix so much of the weights of --initial_model into those that are evaluated and saved: "
+        "between a model and what it was trained on from often lies a better one than either.",
     )
     detection_loss_weight: float = _option(
         0.1, "Weight of the box and anchor losses beside the label's."

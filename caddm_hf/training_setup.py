@@ -125,7 +125,14 @@ def describe_device(accelerator: Accelerator) -> str:
 def describe_weights(config: TrainingConfig) -> str:
     """Where the backbone's first weights came from."""
     if config.initial_model:
-        return f"Training went on from the weights of {Path(config.initial_model).name}."
+        name = Path(config.initial_model).name
+        mixed = (
+            f" The weights here are {config.initial_share:.0%} those of {name} and "
+            f"{1 - config.initial_share:.0%} what became of them."
+        )
+        return (
+            f"Training went on from the weights of {name}.{mixed if config.initial_share else ''}"
+        )
     if config.imagenet_weights is None:
         return "All weights started from random numbers."
     name = Path(config.imagenet_weights).name

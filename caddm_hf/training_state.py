@@ -54,6 +54,29 @@ class WeightAverage(AveragedModel):
         torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + n) / (10 + n)))
 
 
+def mixed_weights(
+    weights: dict[str, Tensor], others: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Weights on the straight line between two networks of which one was trained on from the other.
+
+    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (arXiv 2109.01903): between the
+    two often lies a network that keeps what each is better at.
+
+    Args:
+        weights, others: of the same names and shapes, statistics of batch normalisation included.
+        share: of `others`, in [0, 1].
+
+    Returns:
+        the mixture, on the devices of `weights`; counters are those of `weights`.
+    """
+    return {
+        name: torch.lerp(value, others[name].to(value), share)
+        if value.is_floating_point()
+        else value
+        for name, value in weights.items()
+    }
+
+
 @dataclass
 class TrainingState:
     """The numbers of a run that go into its checkpoints.

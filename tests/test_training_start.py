@@ -35,6 +35,38 @@ def test_training_goes_on_from_a_finished_model(collection: Path, first: Path, t
     assert "went on from the weights of model" in (output / "README.md").read_text()
 
 
+def test_the_weights_are_mixed_with_those_of_the_start(
+    collection: Path, first: Path, tmp_path: Path, capsys
+):
+    """What is saved, evaluated and told is the mixture; training itself goes on without it."""
+    run = ["--data", collection, "--initial_model", first, "--max_steps", 3]
+    mixing = ["--resume_from_checkpoint", "latest", "--initial_share"]
+    weights, scores = {}, {}
+    for share in (0, 0.25, 1):
+        output = tmp_path / f"{share}"
+        assert train(*TINY, *run, "--output_dir", output, *mixing, share) == 0
+        weights[share] = load_file(output / "model.safetensors")
+        scores[share] = (output / "predictions.csv").read_text()
+        checkpoint = load_file(output / "checkpoints" / "step-000003" / "average.safetensors")
+        assert all(torch.equal(checkpoint[name], weights[0][name]) for name in weights[0])
+    start = load_file(first / "model.safetensors")
+    moved = 0
+    for name, value in weights[0].items():
+        if value.is_floating_point():
+            expected = 0.75 * value + 0.25 * start[name]
+            torch.testing.assert_close(weights[0.25][name], expected, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(weights[1][name], start[name], atol=1e-6, rtol=1e-5)
+            moved += not torch.equal(value, start[name])
+    assert moved
+    assert len(set(scores.values())) == 3
+    card = (tmp_path / "0.25" / "README.md").read_text()
+    assert "The weights here are 25% those of model and 75% what became of them." in card
+
+    with pytest.raises(SystemExit, match="2"):
+        train(*TINY, "--data", collection, "--output_dir", "x", "--initial_share", 0.5)
+    assert "--initial_share has no effect without" in capsys.readouterr().err
+
+
 def test_a_model_of_another_shape_is_no_start(
     collection: Path, first: Path, tmp_path: Path, capsys
 ):
