@@ -4,7 +4,7 @@
 # DATA       frame collection to train on
 # PARTS      what data_scripts/split_by_source.py made of its validation split
 # PORTRAITS  genuine pictures, the first 400 of which are trained on
-# OUT        folder for both stages; an interrupted run goes on
+# OUT        folder for the three stages; an interrupted run goes on
 set -eu
 data=$1 parts=$2 portraits=$3 out=$4
 cd "$(dirname "$0")/.."
@@ -24,11 +24,17 @@ train --output_dir "$out/stage1" --imagenet_weights efficientnet-lite0-pytorch-m
     --max_steps 5600 --stop_after_steps 3500 --eval_steps 700 --save_steps 350 \
     --learning_rate 5e-4 --warmup_steps 200
 
-train --output_dir "$out/caddm-lite0" --initial_model "$out/stage1" \
+train --output_dir "$out/stage2" --initial_model "$out/stage1" \
     --fake_share 2 --self_blend_share 2 --cross_blend_share 1 \
     --partial_share 0.4 --h264_share 0.4 \
     --max_steps 3200 --eval_steps 500 --save_steps 250 \
     --learning_rate 3e-4 --seed 43 --weights_precision half
+
+train --output_dir "$out/caddm-lite0" --initial_model "$out/stage2" --initial_share SHARE \
+    --genuine_negatives --fake_share 1 --self_blend_share 2 --cross_blend_share 1 \
+    --partial_share 0.4 --h264_share 0.4 \
+    --max_steps 4500 --eval_steps 750 --save_steps 250 \
+    --learning_rate 3e-4 --warmup_steps 100 --seed 44 --weights_precision half
 
 python -m caddm_hf calibrate --model "$out/caddm-lite0" --data "$parts" \
     --split validation --output "$out/calibration" --update-card

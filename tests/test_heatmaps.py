@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from caddm_hf import heatmaps
 from caddm_hf.face_alignment import alignment_matrix, template_points, transform_points
 from caddm_hf.heatmaps import anchor_heatmaps, artifact_boxes, heatmap_on_frame
 from caddm_hf.multibox import ANCHOR_COUNTS, NUM_ANCHORS, anchor_boxes, encode_boxes
@@ -114,3 +115,16 @@ def test_training_after_scoring_works():
     confidences = torch.rand(1, NUM_ANCHORS, requires_grad=True)
     anchor_heatmaps(confidences, 56).sum().backward()
     assert confidences.grad is not None
+
+
+def test_the_peak_keeps_its_value_and_the_rest_falls_off(monkeypatch):
+    """Against the map without the fall-off: same peak in the same place, less beside it."""
+    confidences = torch.rand(4, NUM_ANCHORS, generator=torch.Generator().manual_seed(0))
+    sharp = anchor_heatmaps(confidences, heatmaps.COMPOSITION_SIZE).flatten(1)
+    monkeypatch.setattr(heatmaps, "FALL_OFF", 1)
+    plain = anchor_heatmaps(confidences, heatmaps.COMPOSITION_SIZE).flatten(1)
+    torch.testing.assert_close(sharp.amax(1), plain.amax(1))
+    assert torch.equal(sharp.argmax(1), plain.argmax(1))
+    expected = plain * (plain / plain.amax(1, keepdim=True)) ** 3
+    torch.testing.assert_close(sharp, expected)
+    assert (sharp.sum(1) < plain.sum(1)).all()

@@ -25,6 +25,9 @@ BUMP_WIDTH = 0.25
 # Confidences are mixed by their mean of this power: surer anchors weigh more, and equal ones keep
 # their value. Chosen by measurement (docs/checkpoint.md).
 EMPHASIS = 3
+# The map falls off from its peak by this power, while the peak keeps the value the anchors gave it:
+# neighbouring anchors overlap, so without it much of their say lies beside the place they mean.
+FALL_OFF = 4
 # The anchors that cover the whole crop say whether, not where: they are left out.
 PLACING_ANCHORS = ANCHOR_COUNTS[:-1]
 
@@ -61,6 +64,8 @@ def anchor_heatmaps(confidences: Tensor, size: int) -> Tensor:
     """
     placing = confidences[:, : sum(PLACING_ANCHORS)].float()
     maps = (placing**EMPHASIS @ _spread(confidences.device)) ** (1 / EMPHASIS)
+    peaks = maps.amax(dim=1, keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
+    maps = maps * (maps / peaks) ** (FALL_OFF - 1)
     maps = maps.view(-1, 1, COMPOSITION_SIZE, COMPOSITION_SIZE)
     maps = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
     return maps[:, 0].clamp(0, 1)
