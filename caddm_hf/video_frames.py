@@ -337,7 +337,9 @@ def _decoded_frames(
 @contextmanager
 def _opened(path: Path, limits: MediaLimits, threads: int | None) -> Iterator[OpenVideo]:
     with open_video(path, limits) as video:
-        video.stream.thread_type = "AUTO"
+        # Not by frames: there FFmpeg's threads wait for one another's pictures, and after damage
+        # can do so for ever. Nothing is lost by it, as the search for faces has the other cores.
+        video.stream.thread_type = "SLICE"
         if threads is not None:
             video.stream.thread_count = threads
         yield video
