@@ -30,11 +30,12 @@ train --output_dir "$out/stage2" --initial_model "$out/stage1" \
     --max_steps 3200 --eval_steps 500 --save_steps 250 \
     --learning_rate 3e-4 --seed 43 --weights_precision half
 
-train --output_dir "$out/caddm-lite0" --initial_model "$out/stage2" --initial_share SHARE \
+train --output_dir "$out/caddm-lite0" --initial_model "$out/stage2" --initial_share 0.5 \
     --genuine_negatives --fake_share 1 --self_blend_share 2 --cross_blend_share 1 \
     --partial_share 0.4 --h264_share 0.4 \
-    --max_steps 4500 --eval_steps 750 --save_steps 250 \
+    --max_steps 4500 --stop_after_steps 2500 --eval_steps 750 --save_steps 250 \
     --learning_rate 3e-4 --warmup_steps 100 --seed 44 --weights_precision half
 
 python -m caddm_hf calibrate --model "$out/caddm-lite0" --data "$parts" \
-    --split validation --output "$out/calibration" --update-card
+    --split validation --false-positive-rate 0.03 0.01 0.05 0.1 --miss-rate 0.05 \
+    --output "$out/calibration" --update-card

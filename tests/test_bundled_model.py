@@ -97,14 +97,17 @@ def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         check=True,
     )
-    first, second, calibrate = (line.split("\t")[:-1] for line in said.read_text().splitlines())
-    assert first[0] == second[0] == "train_accelerate.py"
-    first, second = parse_training_config(first[1:]), parse_training_config(second[1:])
-    assert second.initial_model == first.output_dir
-    recorded = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())["options"]
+    *trainings, calibrate = (line.split("\t")[:-1] for line in said.read_text().splitlines())
+    assert {words[0] for words in trainings} == {"train_accelerate.py"}
+    stages = [parse_training_config(words[1:]) for words in trainings]
+    assert [stage.initial_model for stage in stages[1:]] == [s.output_dir for s in stages[:-1]]
+    metadata = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())
+    recorded, command = metadata["options"], metadata["command"]
+    assert command[command.index("--initial_share") + 1] == str(stages[-1].initial_share)
+    assert command[command.index("--stop_after_steps") + 1] == str(stages[-1].stop_after_steps)
     differing = {
         name
-        for name, value in second.fixed_options().items()
+        for name, value in stages[-1].fixed_options().items()
         if recorded.get(name) != value
         and name not in ("data", "validation_data", "genuine_data", "initial_model")
     }
