@@ -41,7 +41,6 @@ from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.crop_scoring import CROPS_A_CORE
 from caddm_hf.face_detection import FRAMES_AT_ONCE
 from caddm_hf.face_tracking import FaceTracker
-from caddm_hf.heatmaps import artifact_boxes
 from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.inference_backends import open_network
 from caddm_hf.model_loading import LoadedModel
@@ -163,7 +162,7 @@ def stage_times(detector: VideoDetector, clip: Path, workers: Executor) -> dict[
     def heatmaps() -> None:
         for output in outputs:
             detector.model.artifact_heatmaps(output).half().numpy()
-            artifact_boxes(output.anchor_offsets, output.anchor_logits)
+            detector.model.artifact_boxes(output)
 
     stage("heatmap", heatmaps)
     scores = detector.score(seen.crops())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .heatmaps import ArtifactBox, artifact_boxes
+from .heatmaps import ArtifactBox
 from .image_processing_caddm import CaddmImageProcessor
 from .modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 
@@ -135,5 +135,5 @@ class CropScorer:
             self.model.fake_probability(output).tolist(),
             logits.softmax(-1)[:, 1].tolist(),
             list(heatmaps.half().cpu().numpy()),
-            artifact_boxes(output.anchor_offsets, output.anchor_logits),
+            self.model.artifact_boxes(output),
         )

@@ -28,7 +28,7 @@ EMPHASIS = 3
 # The map falls off from its peak by this power, while the peak keeps the value the anchors gave it:
 # neighbouring anchors overlap, so without it much of their say lies beside the place they mean.
 FALL_OFF = 4
-# The anchors that cover the whole crop say whether, not where: they are left out.
+# The anchors that cover the whole crop say whether, not where: they are left out, of boxes too.
 PLACING_ANCHORS = ANCHOR_COUNTS[:-1]
 
 
@@ -52,20 +52,36 @@ def _spread(device: torch.device) -> Tensor:
     return (torch.cat(scales) / len(scales)).to(device=device, dtype=torch.float32)
 
 
-def anchor_heatmaps(confidences: Tensor, size: int) -> Tensor:
+def at_even_odds(confidences: Tensor, negatives_per_positive: float) -> Tensor:
+    """What an anchor would say, had it seen an artifact as often as none.
+
+    It was trained on r negatives for each positive, and so is rarely sure of anything. Its odds
+    times r are those of an even prior: c' = r c / (r c + 1 - c) (Elkan 2001, "The Foundations of
+    Cost-Sensitive Learning", theorem 2).
+
+    Args:
+        confidences: any shape, in [0, 1].
+        negatives_per_positive: r.
+    """
+    odds = negatives_per_positive * confidences
+    return odds / (odds + 1 - confidences)
+
+
+def anchor_heatmaps(confidences: Tensor, size: int, negatives_per_positive: float = 1.0) -> Tensor:
     """Compose heatmaps from anchor confidences.
 
     Args:
         confidences: (B, 168) in [0, 1], in the order of `anchor_boxes`.
         size: side of the maps in pixels.
+        negatives_per_positive: that anchors were trained with; see `at_even_odds`.
 
     Returns:
-        (B, size, size) float32 in [0, 1]; equal confidences c give c everywhere.
+        (B, size, size) float32 in [0, 1]; equal confidences c give c at even odds everywhere.
     """
     placing = confidences[:, : sum(PLACING_ANCHORS)].float()
     maps = (placing**EMPHASIS @ _spread(confidences.device)) ** (1 / EMPHASIS)
     peaks = maps.amax(dim=1, keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
-    maps = maps * (maps / peaks) ** (FALL_OFF - 1)
+    maps = at_even_odds(peaks, negatives_per_positive) * (maps / peaks) ** FALL_OFF
     maps = maps.view(-1, 1, COMPOSITION_SIZE, COMPOSITION_SIZE)
     maps = F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
     return maps[:, 0].clamp(0, 1)
@@ -86,7 +102,7 @@ class ArtifactBox:
 
 def artifact_boxes(
     anchor_offsets: Tensor,
-    anchor_logits: Tensor,
+    confidences: Tensor,
     least_confidence: float = 0.5,
     overlap: float = 0.45,
     at_most: int = 5,
@@ -95,7 +111,7 @@ def artifact_boxes(
 
     Args:
         anchor_offsets: (B, 168, 4).
-        anchor_logits: (B, 168, 2).
+        confidences: (B, 168) in [0, 1].
         least_confidence: anchors below it are not shown.
         overlap: of two boxes with a larger IoU only the more confident one stays.
         at_most: most boxes for each sample.
@@ -103,8 +119,10 @@ def artifact_boxes(
     Returns:
         for each sample its boxes, most confident first.
     """
-    confidences = anchor_logits.float().softmax(dim=-1)[..., 1]
+    placing = sum(PLACING_ANCHORS)
+    confidences = confidences[:, :placing].float()
     boxes = decode_boxes(anchor_offsets.float(), anchor_boxes(anchor_offsets.device)).clamp(0, 1)
+    boxes = boxes[:, :placing]
     sample, anchor = torch.nonzero(confidences >= least_confidence, as_tuple=True)
     kept = batched_nms(boxes[sample, anchor], confidences[sample, anchor], sample, overlap)
     found: list[list[ArtifactBox]] = [[] for _ in range(len(confidences))]

@@ -20,8 +20,13 @@ from transformers import initialization as init
 from transformers.modeling_outputs import ModelOutput
 
 from .configuration_caddm import CaddmConfig
-from .heatmaps import anchor_heatmaps
-from .multibox import ANCHOR_GRIDS, ANCHORS_PER_CELL, detection_losses
+from .heatmaps import ArtifactBox, anchor_heatmaps, artifact_boxes, at_even_odds
+from .multibox import (
+    ANCHOR_GRIDS,
+    ANCHORS_PER_CELL,
+    NEGATIVES_PER_POSITIVE,
+    detection_losses,
+)
 
 FINEST_GRID = ANCHOR_GRIDS[0][0]
 STRIDE = 32
@@ -288,9 +293,21 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
         difference = output.logits[:, 1].float() - output.logits[:, 0].float()
         return torch.sigmoid(difference / self.config.calibration_temperature)
 
+    @property
+    def negatives_per_positive(self) -> float:
+        """Anchors without an artifact for each with one in training: genuine crops double them."""
+        return NEGATIVES_PER_POSITIVE * (2 if self.config.genuine_negatives else 1)
+
     def artifact_heatmaps(self, output: CaddmOutput, size: int = 224) -> Tensor:
         """(B, size, size) in [0, 1]: where on the crop the anchors see artifacts."""
-        return anchor_heatmaps(output.anchor_logits.float().softmax(dim=-1)[..., 1], size)
+        confidences = output.anchor_logits.float().softmax(dim=-1)[..., 1]
+        return anchor_heatmaps(confidences, size, self.negatives_per_positive)
+
+    def artifact_boxes(self, output: CaddmOutput) -> list[list[ArtifactBox]]:
+        """For each crop the places that anchors are surer are forged than not."""
+        confidences = output.anchor_logits.float().softmax(dim=-1)[..., 1]
+        confidences = at_even_odds(confidences, self.negatives_per_positive)
+        return artifact_boxes(output.anchor_offsets, confidences)
 
 
 CaddmConfig.register_for_auto_class()

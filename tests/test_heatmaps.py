@@ -4,7 +4,7 @@ import torch
 
 from caddm_hf import heatmaps
 from caddm_hf.face_alignment import alignment_matrix, template_points, transform_points
-from caddm_hf.heatmaps import anchor_heatmaps, artifact_boxes, heatmap_on_frame
+from caddm_hf.heatmaps import anchor_heatmaps, artifact_boxes, at_even_odds, heatmap_on_frame
 from caddm_hf.multibox import ANCHOR_COUNTS, NUM_ANCHORS, anchor_boxes, encode_boxes
 
 SIZE = 224
@@ -97,7 +97,8 @@ def test_artifact_boxes_are_decoded_sorted_and_suppressed():
     far = torch.tensor([0.7, 0.05, 0.95, 0.2])
     offsets[0, 20] = encode_boxes(far[None], anchors[20:21])[0]
     logits[0, 20, 1] = 12.0
-    found, nothing = artifact_boxes(offsets, logits)
+    logits[1, 166:, 1] = 20.0  # the whole crop is no place
+    found, nothing = artifact_boxes(offsets, logits.softmax(-1)[..., 1])
     assert nothing == []
     assert [round(value, 3) for value in found[0].box_xyxy] == [0.7, 0.05, 0.95, 0.2]
     assert [round(value, 3) for value in found[1].box_xyxy] == [0.2, 0.3, 0.5, 0.7]
@@ -128,3 +129,19 @@ def test_the_peak_keeps_its_value_and_the_rest_falls_off(monkeypatch):
     expected = plain * (plain / plain.amax(1, keepdim=True)) ** 3
     torch.testing.assert_close(sharp, expected)
     assert (sharp.sum(1) < plain.sum(1)).all()
+
+
+def test_even_odds_undo_the_negatives_of_training():
+    """Anchors of which one in five is positive, and four in five at what was one in two."""
+    confidences = torch.tensor([0.0, 0.2, 0.5, 1.0])
+    assert at_even_odds(confidences, 4).tolist() == pytest.approx([0.0, 0.5, 0.8, 1.0])
+    torch.testing.assert_close(at_even_odds(confidences, 1), confidences)
+
+
+def test_maps_peak_at_even_odds():
+    """The peak's value changes, the map's shape does not."""
+    confidences = torch.rand(3, NUM_ANCHORS, generator=torch.Generator().manual_seed(1))
+    plain, even = (anchor_heatmaps(confidences, heatmaps.COMPOSITION_SIZE, r) for r in (1, 4))
+    peaks, raised = (maps.flatten(1).amax(1)[:, None, None] for maps in (plain, even))
+    torch.testing.assert_close(raised, at_even_odds(peaks, 4))
+    torch.testing.assert_close(even / raised, plain / peaks)

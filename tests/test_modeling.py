@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from caddm_hf import CaddmConfig, CaddmForDeepfakeDetection
+from caddm_hf.modeling_caddm import CaddmOutput
 from caddm_hf.multibox import detection_losses
 
 
@@ -190,3 +191,19 @@ def test_half_precision_inference(slim, dtype, tmp_path):
         difference = half.fake_probability(output) - slim.fake_probability(slim(values))
     assert heatmap.dtype == torch.float32
     assert float(difference.abs().max()) < 0.1
+
+
+@pytest.mark.parametrize(("genuine_negatives", "raw"), [(False, 0.4), (True, 0.25)])
+def test_places_are_marked_at_the_odds_of_training(slim, monkeypatch, genuine_negatives, raw):
+    """2 or 4 negatives a positive: a confidence of 1/3 or 1/5 is as much as none at even odds."""
+    monkeypatch.setattr(slim.config, "genuine_negatives", genuine_negatives)
+    logits = torch.full((1, 168, 2), -5.0)
+    logits[..., 0] = 5.0
+    logits[0, 120] = torch.tensor([1 - raw, raw]).log()
+    output = CaddmOutput(anchor_offsets=torch.zeros(1, 168, 4), anchor_logits=logits)
+    ((place,),) = slim.artifact_boxes(output)
+    odds = slim.negatives_per_positive * raw / (1 - raw)
+    assert 0.5 < place.confidence == pytest.approx(odds / (1 + odds))
+    assert float(slim.artifact_heatmaps(output).max()) > 0.2
+    logits[0, 120] = torch.tensor([0.85, 0.15]).log()
+    assert slim.artifact_boxes(output) == [[]]
