@@ -2,7 +2,7 @@
 
 Run from the repository's root:
 
-    python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34]
+    python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34] [--backend torch]
 
 "many" compares ten videos given to `VideoDetector.judge_many` with ten single runs: each in a
 process of its own, timed from when the model is loaded, as is the one process that judges all ten.
@@ -27,6 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from made_media import write_video
+
+from caddm_hf.backend_names import BACKENDS
+from caddm_hf.video_detection import VideoDetector
 
 VIDEOS = 10
 HOW = {
@@ -61,26 +64,25 @@ def repeated(clip: Path, seconds: float, out: Path) -> Path:
     return out
 
 
-def many(clip: Path, backbone: str) -> None:
+def many(clip: Path, network: list[str]) -> None:
     """Prints the first figure."""
-    single = sum(seconds("one", clip, backbone) for _ in range(VIDEOS))
-    together = seconds("together", clip, backbone)
-    warm = seconds("warm", clip, backbone)
+    single = sum(seconds("one", clip, network) for _ in range(VIDEOS))
+    together = seconds("together", clip, network)
+    warm = seconds("warm", clip, network)
     print(
         f"many: {VIDEOS} single runs {single:.2f} s, together {together:.2f} s, "
         f"{together / single:.2f} of it; one by one in a warm process {warm:.2f} s"
     )
 
 
-def seconds(how: str, clip: Path, backbone: str) -> float:
+def seconds(how: str, clip: Path, network: list[str]) -> float:
     """Time of one of `HOW` in a fresh process, its start not counted."""
-    command = [sys.executable, __file__, str(clip), "--timed", how, "--backbone", backbone]
+    command = [sys.executable, __file__, str(clip), "--timed", how, *network]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def print_seconds(how: str, clip: Path, backbone: str) -> None:
+def print_seconds(how: str, detector: VideoDetector, clip: Path) -> None:
     """In the fresh process."""
-    detector = untrained_detector(backbone)
     if how == "warm":
         detector(clip)
     start = time.perf_counter()
@@ -88,22 +90,22 @@ def print_seconds(how: str, clip: Path, backbone: str) -> None:
     print(time.perf_counter() - start)
 
 
-def memory(clip: Path, backbone: str) -> None:
+def memory(clip: Path, network: list[str]) -> None:
     """Prints the second figure."""
     with tempfile.TemporaryDirectory() as folder:
         peaks = {}
         for name, seconds in LENGTHS_S.items():
             video = repeated(clip, seconds, Path(folder) / f"{seconds}.mp4")
-            command = [sys.executable, __file__, str(video), "--peak_only", "--backbone", backbone]
+            command = [sys.executable, __file__, str(video), "--peak_only", *network]
             peaks[name] = int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             print(f"memory: {name}, peak resident {peaks[name] / 1024:.0f} MiB")
         short, long = peaks.values()
         print(f"memory: long / short = {long / short:.2f}")
 
 
-def print_peak(video: Path, backbone: str) -> None:
+def print_peak(detector: VideoDetector, video: Path) -> None:
     """Judges a video and prints this process's peak resident size in KiB."""
-    untrained_detector(backbone)(video)
+    detector(video)
     # Not getrusage: its figure begins with the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
@@ -114,25 +116,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", nargs="?", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")
+    parser.add_argument("--backend", choices=BACKENDS, default="torch")
     parser.add_argument("--only", choices=("many", "memory"), help="one of the two")
     parser.add_argument("--peak_only", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--timed", choices=tuple(HOW), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.timed:
-        print_seconds(options.timed, options.clip, options.backbone)
+    if options.timed or options.peak_only:
+        detector = untrained_detector(options.backbone, options.backend)
+        if options.timed:
+            print_seconds(options.timed, detector, options.clip)
+        else:
+            print_peak(detector, options.clip)
         return
-    if options.peak_only:
-        print_peak(options.clip, options.backbone)
-        return
+    network = ["--backbone", options.backbone, "--backend", options.backend]
     with tempfile.TemporaryDirectory() as folder:
         _, size_hw, count, face_px = MADE_CLIPS[0]
         clip = options.clip or write_video(
             Path(folder) / "clip.mp4", moving_portrait(size_hw, count, face_px)
         )
         if options.only != "memory":
-            many(clip, options.backbone)
+            many(clip, network)
         if options.only != "many":
-            memory(clip, options.backbone)
+            memory(clip, network)
 
 
 if __name__ == "__main__":
