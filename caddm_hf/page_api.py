@@ -88,7 +88,7 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
         report = await report_on(video, frames, faces, sensitivity, model, request)
         path = await evidence_file(kept, request.session_hash, report)
         if path is None:
-            raise gr.Error("The report is too large for a file.", print_exception=False)
+            raise gr.Error("The evidence file cannot be made.", print_exception=False)
         return str(path)
 
     async def annotate_video(

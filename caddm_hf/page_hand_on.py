@@ -77,13 +77,19 @@ def add_hand_on(kind: str, can_annotate: bool) -> HandOn:
 
 
 async def evidence_file(kept: KeptResults, session: str, report: VideoReport) -> Path | None:
-    """The evidence file of a report, for this session to download; None if it is too large."""
-    folder = kept.folder(session)
+    """The evidence file of a report, for this session to download.
+
+    None, with a sentence for the visitor, if it is too large or cannot be written: the result on
+    the page is none the worse.
+    """
     try:
+        folder = kept.folder(session)
         return await asyncio.to_thread(write_evidence, report, folder / evidence_name(report))
     except ReportError as error:
         gr.Warning(str(error))
-        return None
+    except OSError as error:
+        gr.Warning(f"The evidence file cannot be written here: {error.strerror or error}.")
+    return None
 
 
 def wire_annotate(
