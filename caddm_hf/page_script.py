@@ -24,9 +24,10 @@ _NEW_FILE = Template("(file) => [($show_file)(file), $nothing_yet]")
 PREVIEW_FAILS = """element.addEventListener("error", (event) => {
   const media = event.target;
   if (!media.matches(".stage > video, .stage > img")) return;
-  if (!media.dataset.tried) {  // a busy browser may fail once
-    media.dataset.tried = "yes";
-    media.src = media.src;
+  const tries = Number(media.dataset.tries || 0);
+  if (tries < 4) {  // a busy browser or server may fail for a moment
+    media.dataset.tries = tries + 1;
+    setTimeout(() => { media.src = media.src; }, 400 * (tries + 1));
     return;
   }
   const note = document.createElement("p");
