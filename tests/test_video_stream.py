@@ -107,7 +107,7 @@ def test_damage_spoils_frames_up_to_the_next_key_frame(tmp_path, suffix, number)
     read = list(frames)
     lost = set(range(40)) - {frame.index for frame in read}
     key_frame = number // 10 * 10
-    # Decoding ahead on several threads, an error may also cost intact frames before it.
+    # Where the decoder works on several slices at once, an error may cost frames before it, too.
     assert set(range(number, key_frame + 10)) <= lost <= set(range(key_frame - 10, key_frame + 10))
     assert frames.unreadable_frames == len(lost)
     assert [read_number(frame.image_rgb) for frame in read] == [frame.index for frame in read]
