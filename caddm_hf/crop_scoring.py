@@ -18,7 +18,7 @@ from .modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 
 # Crops in one call of a network that leaves the other cores to further calls: as fast a crop as
 # larger batches, and the cores end at about the same time.
-CROPS_A_CORE = 8
+CROPS_A_CORE = 4
 
 
 class CropNetwork(Protocol):

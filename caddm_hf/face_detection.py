@@ -13,9 +13,8 @@ import torch
 
 from .mtcnn_cascade import SMALLEST_FACE_PX, MtcnnCascade
 
-FRAMES_AT_ONCE = 8
-# More frames in the networks at once fall out of the processor's cache.
-FRAMES_IN_CASCADE = 4
+# More frames at once fall out of the processor's cache, and are longer in coming.
+FRAMES_AT_ONCE = 4
 # Black border, as a share of the longer side, for faces at the rim.
 BORDER_SHARE = 1 / 3
 # The last network's window before its box is refined, as a multiple of the refined box.
@@ -169,8 +168,7 @@ class FaceDetector:
             frames = np.pad(frames, ((0, 0), *rows_cols, (0, 0)))
         return [
             self._faces_of_frame(boxes, points, to_frame, border)
-            for start in range(0, len(frames), FRAMES_IN_CASCADE)
-            for boxes, points in self._cascade(frames[start : start + FRAMES_IN_CASCADE])
+            for boxes, points in self._cascade(frames)
         ]
 
     def _faces_of_frame(
