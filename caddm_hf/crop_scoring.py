@@ -74,7 +74,7 @@ class CropScores:
 
     Attributes:
         probabilities: calibrated, of "fake".
-        uncalibrated: the same at temperature 1.
+        uncalibrated: the same before calibration.
         heatmaps: (S, S) float16 in [0, 1] each.
         boxes: places marked on each crop.
     """

@@ -24,7 +24,6 @@ Range = tuple[float, float]
 # Blur, noise grain and blocks are given in pixels of a crop of this side.
 NOMINAL_SIZE = 224
 LEAST_ENCODED_SIDE = 16
-VISUALLY_LOSSLESS_QP = 18  # of H.264: from here a milder strength counts
 INTERPOLATIONS = (
     cv2.INTER_NEAREST,
     cv2.INTER_LINEAR,
@@ -47,8 +46,8 @@ class TrainingDegradations:
     Pixel lengths are in pixels of a 224 px crop.
 
     Attributes:
-        strength: pulls every range towards "no change": 0 changes nothing, 1 is as given;
-            at most 2. Probabilities are left alone.
+        strength: pulls every range but the quantiser's towards "no change": 0 changes nothing,
+            1 is as given; at most 2. Probabilities are left alone.
         jpeg_quality: quality of one JPEG round trip.
         stretch_probability: chance of a min-max stretch, the contrast blown up to full range.
         low_frequency_noise: standard deviation, in grey levels, of smooth blotches.
@@ -180,8 +179,8 @@ def degrade(
         quality = draw(config.jpeg_quality, 100.0)
         image = compress_jpeg(image, int(np.clip(round(quality), 1, 100)))
     if config.h264_probability and happens(config.h264_probability):
-        quantiser = draw(config.h264_quantiser, VISUALLY_LOSSLESS_QP)
-        image = compress_h264(image, int(np.clip(round(quantiser), 0, 51)))
+        # As it is, whatever the strength: how videos are compressed does not go by ours.
+        image = compress_h264(image, round(rng.uniform(*config.h264_quantiser)))
     return image
 
 

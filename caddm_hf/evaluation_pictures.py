@@ -112,8 +112,8 @@ def calibration_picture(report: dict) -> Picture:
         for axes in (plot, lower[column]):
             axes.axvspan(thresholds["real_below"], thresholds["fake_above"], color=GREY, alpha=0.2)
         plot.set(
-            title=f"{name}: temperature {found['temperature'][name]:.3g}, calibration error "
-            f"{error:.3f}",
+            title=f"{name}: temperature {found['temperature'][name]:.3g}, bias "
+            f"{found['bias'][name]:.3g}, calibration error {error:.3f}",
             ylabel="share of fakes",
             ylim=(-0.02, 1.02),
         )

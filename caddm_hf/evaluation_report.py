@@ -45,6 +45,7 @@ def describe_model(name: str, loaded: LoadedModel) -> dict:
         "artifact_width": config.artifact_width,
         "trained": config.trained,
         "temperature": config.calibration_temperature,
+        "bias": config.calibration_bias,
         "thresholds": {"real_below": config.real_below, "fake_above": config.fake_above},
         "calibration": getattr(config, "calibration", None),
         "input": {

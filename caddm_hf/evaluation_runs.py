@@ -42,7 +42,7 @@ from .feature_runs import measure_heatmaps, probe_features
 from .frame_dataset import FrameDataError
 from .frame_scoring import CLEAN_ONLY, FrameScorer, find_faces, make_accelerator, score_frames
 from .imagenet_weights import WeightsError
-from .measured_models import MeasuredModels, open_model, thresholds_of
+from .measured_models import MeasuredModels, open_model, scaling_of, thresholds_of
 from .model_loading import LoadedModel, ModelError
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
@@ -137,8 +137,7 @@ class _Scoring:
         if scored["logit_difference"].null_count == len(scored):
             reason = Counter(scored["failure"].to_pylist()).most_common(1)[0][0]
             raise FrameDataError(f"No frame of '{data.name}' could be scored: {reason}.")
-        temperature = loaded.model.config.calibration_temperature
-        return complete_table(scored, name, data.name, temperature)
+        return complete_table(scored, name, data.name, scaling_of(loaded))
 
     def protocol(self) -> dict:
         """How the figures came about."""
@@ -252,7 +251,7 @@ def _calibrate(options: argparse.Namespace) -> None:
     if not scoring.is_main:
         return
     config = loaded.model.config
-    shipped = (config.calibration_temperature, config.real_below, config.fake_above)
+    shipped = (scaling_of(loaded), Thresholds(config.real_below, config.fake_above))
     rates = options.false_positive_rate
     found = calibrate_table(table, rates, options.miss_rate, shipped, options.seed)
     described = describe_data(data, scoring.key(data)[0]) | {"frames": options.frames}
@@ -271,8 +270,8 @@ def _calibrate(options: argparse.Namespace) -> None:
         models.folders[0] = target
     report_words = found.report["after"]["expected_calibration_error"]
     print(
-        f"{name}: temperature {found.temperature:.4g}, real below {found.real_below:.4f}, fake "
-        f"above {found.fake_above:.4f}; calibration error "
+        f"{name}: temperature {found.temperature:.4g}, bias {found.bias:.4g}, real below "
+        f"{found.real_below:.4f}, fake above {found.fake_above:.4f}; calibration error "
         f"{found.report['before']['expected_calibration_error']:.4f} before, "
         f"{report_words:.4f} after"
     )

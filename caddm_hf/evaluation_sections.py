@@ -193,8 +193,9 @@ def calibration_section(report: dict) -> str:
             "keep the stated error rates.",
             model_lines([report["model"]]),
             data_lines([report["collection"]]),
-            f"Temperature {found['temperature']['before']:.4g} became "
-            f"{found['temperature']['after']:.4g}. A video is called real below "
+            f"Temperature {found['temperature']['before']:.4g} and bias "
+            f"{found['bias']['before']:.4g} became {found['temperature']['after']:.4g} and "
+            f"{found['bias']['after']:.4g}. A video is called real below "
             f"{thresholds['real_below']:.4f} and fake above {thresholds['fake_above']:.4f} "
             f"(stated rates: {stated['false_positive']:.1%} of genuine videos called fake, "
             f"{stated['miss']:.1%} of fakes called real); between them nothing is decided.",

@@ -171,8 +171,8 @@ def _file_facts(report: VideoReport) -> list[tuple[str, str]]:
 def _model_facts(report: VideoReport) -> list[tuple[str, str]]:
     thresholds, provenance = report.thresholds, report.provenance
     calibration = "none"
-    if report.calibration_temperature != 1:
-        calibration = f"temperature {report.calibration_temperature:g}"
+    if not report.scaling.is_identity:
+        calibration = f"temperature {report.scaling.temperature:g}, bias {report.scaling.bias:g}"
     facts = [
         ("Model", _shown(report.model)),
         ("Revision", _shown(report.model_revision or "none: not from the Hub")),

@@ -22,7 +22,7 @@ from .frame_scoring import FrameScorer, make_accelerator
 from .measured_models import thresholds_of
 from .model_loading import LoadedModel
 from .opened_rows import open_rows
-from .verdicts import Thresholds
+from .verdicts import LogitScaling, Thresholds
 
 
 def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
@@ -74,8 +74,9 @@ def measure_false_alarms(
         batch = seen[start : start + options.batch_size]
         crops = [scorer.processor.align(rows.image_rgb(n), points[n])[0] for n in batch]
         differences.append(scorer.logit_differences(crops))
-    temperature = loaded.model.config.calibration_temperature
-    probabilities = expit(np.concatenate(differences) / temperature)
+    config = loaded.model.config
+    scaling = LogitScaling(config.calibration_temperature, config.calibration_bias)
+    probabilities = expit(scaling.scaled(np.concatenate(differences)))
     report = envelope(
         "false-alarms",
         {

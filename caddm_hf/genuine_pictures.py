@@ -12,19 +12,16 @@ import numpy as np
 from .frame_dataset import FrameDataError, label_numbers, open_split
 
 
-def join_genuine_pictures(
-    rows: datasets.Dataset, name: str, limit: int | None = None
-) -> datasets.Dataset:
-    """Append genuine pictures to the rows of a collection.
+def open_genuine_pictures(name: str, limit: int | None = None) -> datasets.Dataset:
+    """Pictures that are all genuine.
 
     Args:
-        rows: as `open_split` gives them, with at least one genuine row.
         name: a folder or file of Parquet or a dataset id on the Hub, with a column `image`; its
             training split is taken. Labels are not needed.
         limit: take only so many, from the beginning.
 
     Returns:
-        rows and pictures. Each picture counts as a video of its own, "<name>/<number>".
+        the one column `image`; at least one row.
 
     Raises:
         FrameDataError: there are no such pictures, or some are labelled fake.
@@ -39,17 +36,35 @@ def join_genuine_pictures(
     feature = pictures.features.get("label")
     if feature is not None and label_numbers(pictures["label"][:], feature).any():
         raise FrameDataError(f"Data '{name}' is given as genuine, but some rows are labelled fake.")
+    return pictures.select_columns(["image"])
+
+
+def join_genuine_pictures(
+    rows: datasets.Dataset, name: str, limit: int | None = None
+) -> datasets.Dataset:
+    """Append genuine pictures to the rows of a collection.
+
+    Args:
+        rows: as `open_split` gives them, with at least one genuine row.
+        name, limit: as `open_genuine_pictures` takes them.
+
+    Returns:
+        rows and pictures. Each picture counts as a video of its own, "<name>/<number>".
+
+    Raises:
+        FrameDataError: there are no such pictures, or some are labelled fake.
+    """
+    joined = open_genuine_pictures(name, limit)
     genuine = np.flatnonzero(label_numbers(rows["label"][:], rows.features["label"]) == 0)
     if not len(genuine):
         raise FrameDataError("The training data holds no genuine rows.")
     prefix = Path(name).resolve().name if Path(name).exists() else name
-    ids = [f"{prefix}/{number:06d}" for number in range(len(pictures))]
+    ids = [f"{prefix}/{number:06d}" for number in range(len(joined))]
     columns = {
-        "label": [rows[int(genuine[0])]["label"]] * len(pictures),
+        "label": [rows[int(genuine[0])]["label"]] * len(joined),
         "video_id": ids,
         "source_video_id": ids,
     }
-    joined = pictures.select_columns(["image"])
     for column, values in columns.items():
         if column in rows.features:
             joined = joined.add_column(column, values, feature=rows.features[column])

@@ -44,6 +44,7 @@ CONFIG_KEYS = (*(set(inspect.signature(CaddmConfig).parameters) - {"kwargs"}), "
 PROCESSOR_KEYS = (*(set(inspect.signature(CaddmImageProcessor).parameters) - {"kwargs"}),)
 LARGEST_NUMBER = 1e6  # in either file; everything sensible is far below
 LEAST_TEMPERATURE = 1e-3
+LARGEST_BIAS = 1e3  # the largest logit of a double is 745
 
 
 class ModelError(ValueError):
@@ -187,10 +188,13 @@ def read_config(files: ModelFiles) -> CaddmConfig:
         raise ModelError(f"Model '{files.name}' {shown}not a CADDM model.")
     values = {key: stated[key] for key in CONFIG_KEYS if key in stated}
     temperature = values.get("calibration_temperature", 1.0)
+    bias = values.get("calibration_bias", 0.0)
     try:
         _check_numbers(values)
         if not temperature >= LEAST_TEMPERATURE:
             raise ValueError(f"calibration_temperature {temperature} is absurd")
+        if not abs(bias) <= LARGEST_BIAS:
+            raise ValueError(f"calibration_bias {bias} is absurd")
         return CaddmConfig(**values)
     except (TypeError, ValueError) as error:
         raise _unloadable(files, error) from error

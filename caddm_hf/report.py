@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .heatmaps import ArtifactBox
-from .verdicts import Judgement, Thresholds, calibrated
+from .verdicts import Judgement, LogitScaling, Thresholds
 
 REPORT_SCHEMA = "caddm-hf/report"
 # 1: before reports named their schema; no provenance, no alignment, rounded numbers.
@@ -28,8 +28,8 @@ class FaceScore:
         box_xyxy: face box in pixels of the upright frame.
         face_confidence: how sure the face detector is, in [0, 1].
         fake_probability: calibrated, in [0, 1].
-        uncalibrated_probability: the same at temperature 1; people and videos are judged by its
-            mean, calibrated.
+        uncalibrated_probability: the same before calibration; people and videos are judged by
+            its mean, calibrated.
         crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it; None in a report read
             from a file that does not hold this face's pictures.
         heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop; None
@@ -151,7 +151,7 @@ class VideoReport:
         model: folder, Hub id or description of the checkpoint.
         model_revision: Hub commit of the checkpoint, if it has one.
         thresholds: those the verdicts were made with.
-        calibration_temperature: the checkpoint's; 1 means not calibrated.
+        calibration_temperature, calibration_bias: the checkpoint's; 1 and 0 mean not calibrated.
         warnings: plain sentences on what limits the result.
         provenance: which file, model and settings exactly, where that was recorded.
     """
@@ -165,8 +165,14 @@ class VideoReport:
     model_revision: str | None
     thresholds: Thresholds
     calibration_temperature: float
+    calibration_bias: float = 0.0
     warnings: list[str] = field(default_factory=list)
     provenance: Provenance | None = None
+
+    @property
+    def scaling(self) -> LogitScaling:
+        """The calibration its probabilities were made with."""
+        return LogitScaling(self.calibration_temperature, self.calibration_bias)
 
     @property
     def main_person(self) -> PersonReport | None:
@@ -177,7 +183,7 @@ class VideoReport:
         """The paper's video score, calibrated: that of the largest face in each frame.
 
         The faces' uncalibrated probabilities are averaged, and the mean is calibrated, so the
-        ranking of videos is the paper's at any temperature. `None` without a face.
+        ranking of videos is the paper's under any calibration. `None` without a face.
         """
         largest: dict[int, FaceScore] = {}
         for person in self.people:
@@ -188,7 +194,7 @@ class VideoReport:
         if not largest:
             return None
         total = sum(face.uncalibrated_probability for face in largest.values())
-        return calibrated(total / len(largest), self.calibration_temperature)
+        return self.scaling.calibrated(total / len(largest))
 
     def to_dict(self) -> dict:
         """The JSON of the report."""
@@ -206,6 +212,7 @@ class VideoReport:
                 "fake_above": self.thresholds.fake_above,
             },
             "calibration_temperature": self.calibration_temperature,
+            "calibration_bias": self.calibration_bias,
             "warnings": self.warnings,
             "provenance": self.provenance.to_dict() if self.provenance else None,
             "people": [person.to_dict() for person in self.people],

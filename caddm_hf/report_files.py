@@ -210,6 +210,7 @@ def _report(part: ReportPart) -> VideoReport:
         model_revision=part.model_revision,
         thresholds=Thresholds(part.thresholds.real_below, part.thresholds.fake_above),
         calibration_temperature=part.calibration_temperature,
+        calibration_bias=part.calibration_bias,
         warnings=list(part.warnings),
     )
     rests_on = part.provenance

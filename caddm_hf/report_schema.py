@@ -77,7 +77,7 @@ class FramePart(_Part):
     box_xyxy: Corners = Field(description="the face, pixels of the upright frame")
     face_confidence: Probability = Field(description="how sure the face search is")
     fake_probability: Probability = Field(description="of this frame alone, calibrated")
-    uncalibrated_probability: Probability = Field(description="the same at temperature 1")
+    uncalibrated_probability: Probability = Field(description="the same before calibration")
     artifact_boxes: Annotated[list[ArtifactBoxPart], Field(max_length=200)]
     alignment: tuple[MatrixRow, MatrixRow] | None = Field(
         None, description="matrix from frame to crop pixels; since version 2"
@@ -163,7 +163,12 @@ class ReportPart(_JudgedPart):
     model: Name = Field(description="folder, Hub id or description")
     model_revision: Key | None = Field(None, description="Hub commit")
     thresholds: ThresholdsPart
-    calibration_temperature: Annotated[float, Field(gt=0, le=1e6)]
+    calibration_temperature: Annotated[float, Field(gt=0, le=1e6)] = Field(
+        description="the logit is divided by it, after the bias was added"
+    )
+    calibration_bias: Annotated[float, Field(ge=-1e6, le=1e6)] = Field(
+        0.0, description="added to the logit; 0 in reports written before it existed"
+    )
     warnings: Annotated[list[Sentence], Field(max_length=100)]
     provenance: ProvenancePart | None = Field(None, description="since version 2")
     limits: Annotated[list[Sentence], Field(max_length=100)] = Field(

@@ -32,7 +32,7 @@ def rejudge(report: VideoReport, thresholds: Thresholds, config: DetectionConfig
                 thresholds,
                 config.least_face_px,
                 needed,
-                temperature=report.calibration_temperature,
+                scaling=report.scaling,
             ),
         )
         for person in report.people

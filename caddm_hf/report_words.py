@@ -73,7 +73,7 @@ def probability_meaning(report: VideoReport) -> str | None:
         return None
     if report.provenance is not None and not report.provenance.model_trained:
         return UNTRAINED
-    if report.calibration_temperature == 1:
+    if report.scaling.is_identity:
         return (
             "The model was not calibrated: its probability ranks videos, but is not the share of "
             "fakes among them."

@@ -1,10 +1,10 @@
 """The scores table: one row a frame, from which every figure of an evaluation is computed.
 
     model, collection, dataset, compression, method, video_id, source_video_id, label,
-    frame_index, distortion, level, logit_difference, probability, temperature, failure
+    frame_index, distortion, level, logit_difference, probability, temperature, bias, failure
 
 `logit_difference` is the fake logit minus the genuine one, `probability` what the model's
-calibration `temperature` makes of it. A frame without a score has neither, and says why in
+calibration, `temperature` and `bias`, makes of it. A frame without a score has neither, and says why in
 `failure`.
 """
 
@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from .frame_dataset import FrameDataError
 from .score_statistics import aggregate_by_video
-from .verdicts import calibrated
+from .verdicts import LogitScaling
 
 # What is stored while scoring; the model's name and calibration are added when it is read.
 SCORED_SCHEMA = pa.schema(
@@ -36,6 +36,7 @@ SCORED_SCHEMA = pa.schema(
         ("failure", pa.string()),
     ]
 )
+CALIBRATION = ("temperature", "bias")  # the columns of a `LogitScaling`
 CLEAN = "none"  # the distortion of an untouched crop, with level 0
 SEPARATOR = "\x1f"  # between the parts of a video's key; in no sensible name
 
@@ -98,24 +99,28 @@ class Videos:
         )
 
 
-def complete_table(scored: pa.Table, model: str, collection: str, temperature: float) -> pa.Table:
+def complete_table(
+    scored: pa.Table, model: str, collection: str, scaling: LogitScaling
+) -> pa.Table:
     """Add what depends on the model's calibration and the run.
 
     Args:
         scored: of `SCORED_SCHEMA`.
-        temperature: of the model; the probability is sigmoid(logit difference / temperature).
+        model: its name.
+        collection: its name.
+        scaling: of the model; makes a probability of a logit difference.
     """
     differences = scored["logit_difference"].to_numpy(zero_copy_only=False)
     missing = np.isnan(differences)
-    probabilities = pa.array(expit(differences / temperature), mask=missing)
+    probabilities = pa.array(expit(scaling.scaled(differences)), mask=missing)
     count = len(scored)
     scored = scored.append_column("probability", probabilities)
-    temperatures = pa.array([temperature] * count, pa.float64())
-    scored = scored.append_column("temperature", temperatures)
+    for name, value in zip(CALIBRATION, (scaling.temperature, scaling.bias), strict=True):
+        scored = scored.append_column(name, pa.array([value] * count, pa.float64()))
     scored = scored.append_column("model", pa.array([model] * count, pa.string()))
     scored = scored.append_column("collection", pa.array([collection] * count, pa.string()))
-    calibration = ["probability", "temperature"]
-    columns = ["model", "collection", *SCORED_SCHEMA.names[:-1], *calibration, "failure"]
+    calibrated = ["probability", *CALIBRATION]
+    columns = ["model", "collection", *SCORED_SCHEMA.names[:-1], *calibrated, "failure"]
     return scored.select(columns)
 
 
@@ -174,9 +179,10 @@ def gather_videos(table: pa.Table) -> Videos:
         videos = aggregate_by_video(expit(differences[scored]), labels[scored], chosen)
         places = [position[video_id] for video_id in videos.video_ids]
         scores[places] = videos.scores
-        temperatures = numbers(table, "temperature")[first[places]]
+        scalings = zip(*(numbers(table, name)[first[places]] for name in CALIBRATION), strict=True)
         probabilities[places] = [
-            calibrated(*pair) for pair in zip(videos.scores, temperatures, strict=True)
+            LogitScaling(*scaling).calibrated(score)
+            for score, scaling in zip(videos.scores, scalings, strict=True)
         ]
     firsts = table.take(pa.array(first)).to_pylist()
     keys = [

@@ -31,6 +31,8 @@ def check_options(config: "TrainingConfig") -> None:
         )
     if config.h264_share > 0 and "libx264" not in av.codecs_available:
         raise TrainingError("--h264_share must be 0: this build of PyAV has no H.264 encoder.")
+    if config.h264_mildest > config.h264_strongest:
+        raise TrainingError("--h264_mildest must not be above --h264_strongest.")
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
     if config.initial_share and not config.initial_model:
@@ -75,6 +77,8 @@ def _check_numbers(config: "TrainingConfig") -> None:
         "cross_blend_share": (0, None),
         "degradation_strength": (0, 2),
         "h264_share": (0, 1),
+        "h264_mildest": (0, 51),
+        "h264_strongest": (0, 51),
         "stop_after_steps": (1, None),
         "num_epochs": (1, None),
         "max_steps": (0, None),

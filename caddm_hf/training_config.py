@@ -152,14 +152,17 @@ class TrainingConfig:
         1.0, "How far crops leave the exact alignment: 0 is not at all, 1 the paper's way."
     )
     degradation_strength: float = _option(
-        1.0, "Strength of the degradations, which fall on both classes alike: 0 is none, 2 most."
+        1.0,
+        "Strength of the degradations but H.264, which fall on both classes alike: 0 is none "
+        "(H.264 neither), 2 most.",
     )
-
     h264_share: float = _option(
         0.0,
         "Share of the crops, of both classes, that pass through H.264 at a random strength, as in "
         "heavily compressed videos; the paper has none.",
     )
+    h264_mildest: float = _option(22, "Its quantiser (QP) at the mildest; 23 is about c23.")
+    h264_strongest: float = _option(41, "Its quantiser (QP) at the strongest; 40 is about c40.")
     num_epochs: int = _option(200, "Passes over the data.")
     max_steps: int | None = _option(
         None, "Number of optimiser steps, instead of --num_epochs; 0 only evaluates."

@@ -68,7 +68,9 @@ class TrainingData:
             global_probability=1 - config.partial_share,
             jitter=AlignmentJitter().scaled(config.jitter_strength),
             degradations=TrainingDegradations(
-                strength=config.degradation_strength, h264_probability=config.h264_share
+                strength=config.degradation_strength,
+                h264_probability=config.h264_share,
+                h264_quantiser=(config.h264_mildest, config.h264_strongest),
             ),
         )
         self.maker = SampleMaker(

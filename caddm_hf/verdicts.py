@@ -5,7 +5,7 @@ The rules, in one place and free of pictures and networks:
 1. A face counts when it is large enough to be judged.
 2. A person is judged by the mean uncalibrated probability over the frames in which their face
    counts, if there are enough such frames. The mean is then calibrated: after averaging, so that
-   no temperature changes who is more suspicious than whom.
+   no calibration changes who is more suspicious than whom.
 3. The calibrated probability is compared with the checkpoint's two thresholds; between them lies
    the undecided band.
 4. The video's verdict is that of its most suspicious judged person: one forged face makes a
@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
 
 # What `log_odds` takes p = 0 and 1 - p = 0 for: no more than any other double in [0, 1] has, so
 # that the ends stay the ends.
@@ -76,28 +78,48 @@ def log_odds(probability: float) -> float:
     return math.log(max(probability, LEAST_P)) - math.log(max(1 - probability, LEAST_1_MINUS_P))
 
 
-def calibrated(probability: float, temperature: float) -> float:
-    """sigmoid(logit(p) / T): what a temperature makes of a probability.
+@dataclass(frozen=True)
+class LogitScaling:
+    """A checkpoint's calibration: a logit z becomes the probability sigmoid((z + b) / T).
 
-    Temperature scaling (Guo et al. 2017) of one number, be it a frame's probability or a mean
-    over frames. It increases strictly with p, so no temperature changes a ranking; only where
-    T < 1 pushes values to within rounding of 0 or 1 can they become equal.
+    Platt scaling (Platt 1999), written with the temperature of Guo et al. 2017: T softens, b moves
+    to one side. It increases strictly, so no T > 0 and b change a ranking; only values that are
+    pushed to within rounding of 0 or 1 can become equal.
 
-    Args:
-        probability: p in [0, 1], uncalibrated.
-        temperature: T > 0; 1 gives p itself, unchanged.
-
-    Returns:
-        The calibrated probability in [0, 1]; 0.5 stays 0.5.
+    Attributes:
+        temperature: T > 0.
+        bias: b, finite, in units of the uncalibrated logit. With T = 1 and b = 0 nothing changes.
     """
-    if temperature == 1:
-        return probability
-    scaled = log_odds(probability) / temperature
-    # Each form where its exponential cannot overflow.
-    if scaled >= 0:
-        return 1 / (1 + math.exp(-scaled))
-    odds = math.exp(scaled)
-    return odds / (1 + odds)
+
+    temperature: float = 1.0
+    bias: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it leaves every probability as it is."""
+        return self.temperature == 1 and self.bias == 0
+
+    def scaled(self, logits: np.ndarray) -> np.ndarray:
+        """(z + b) / T of uncalibrated logits, of any shape."""
+        return (logits + self.bias) / self.temperature
+
+    def calibrated(self, probability: float) -> float:
+        """sigmoid((logit(p) + b) / T) of a frame's probability, or of a mean over frames.
+
+        Args:
+            probability: p in [0, 1], uncalibrated.
+
+        Returns:
+            The calibrated probability in [0, 1]; p itself, unchanged, if this is the identity.
+        """
+        if self.is_identity:
+            return probability
+        scaled = (log_odds(probability) + self.bias) / self.temperature
+        # Each form where its exponential cannot overflow.
+        if scaled >= 0:
+            return 1 / (1 + math.exp(-scaled))
+        odds = math.exp(scaled)
+        return odds / (1 + odds)
 
 
 def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgement:
@@ -122,7 +144,7 @@ def judge_person(
     least_face_px: float,
     least_frames: int,
     *,
-    temperature: float = 1.0,
+    scaling: LogitScaling = LogitScaling(),
 ) -> Judgement:
     """Judge one person by their faces, one for each frame they were seen in.
 
@@ -132,7 +154,7 @@ def judge_person(
         thresholds: of the checkpoint.
         least_face_px: smaller faces do not count.
         least_frames: with fewer counting faces no verdict is given.
-        temperature: of the checkpoint; calibrates the mean of the probabilities.
+        scaling: of the checkpoint; calibrates the mean of the probabilities.
     """
     counting = [
         probability
@@ -152,7 +174,7 @@ def judge_person(
             Reason.TOO_FEW_FRAMES,
             f"The face was seen in too few frames: {len(counting)}, {least_frames} are needed.",
         )
-    return judge_probability(calibrated(sum(counting) / len(counting), temperature), thresholds)
+    return judge_probability(scaling.calibrated(sum(counting) / len(counting)), thresholds)
 
 
 def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:

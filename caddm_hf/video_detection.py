@@ -117,10 +117,8 @@ class VideoDetector:
     @property
     def thresholds(self) -> Thresholds:
         """Those in force: the configured ones, else the checkpoint's."""
-        model_config = self.model.config
-        return self.config.thresholds or Thresholds(
-            model_config.real_below, model_config.fake_above
-        )
+        own = self.model.config
+        return self.config.thresholds or Thresholds(own.real_below, own.fake_above)
 
     def __call__(
         self,
@@ -260,7 +258,8 @@ class VideoDetector:
     def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:
         """Put scores and faces together and judge them by the rules of `verdicts`."""
         rows = scores.rows()
-        temperature = self.model.config.calibration_temperature
+        own = self.model.config
+        scaling = LogitScaling(own.calibration_temperature, own.calibration_bias)
         people = [
             [_face_score(face, *next(rows)) for face in person_faces]
             for person_faces in seen.people
@@ -278,7 +277,7 @@ class VideoDetector:
                     self.thresholds,
                     self.config.least_face_px,
                     needed,
-                    temperature=temperature,
+                    scaling=scaling,
                 ),
             )
             for faces in people
@@ -288,7 +287,7 @@ class VideoDetector:
             PersonReport(number, judgement, faces)
             for number, (faces, judgement) in enumerate(judged, start=1)
         ]
-        untrained = [] if self.model.config.trained else [UNTRAINED_WARNING]
+        untrained = [] if own.trained else [UNTRAINED_WARNING]
         return VideoReport(
             video=seen.name,
             judgement=judge_video([person.judgement for person in reports], seen.frames_sampled),
@@ -298,7 +297,8 @@ class VideoDetector:
             model=self.name,
             model_revision=self.revision,
             thresholds=self.thresholds,
-            calibration_temperature=temperature,
+            calibration_temperature=scaling.temperature,
+            calibration_bias=scaling.bias,
             warnings=untrained + seen.warnings + face_warnings(reports, seen.info.kind),
         )
 

@@ -26,13 +26,13 @@ train --output_dir "$out/stage1" --imagenet_weights efficientnet-lite0-pytorch-m
 
 train --output_dir "$out/stage2" --initial_model "$out/stage1" \
     --fake_share 2 --self_blend_share 2 --cross_blend_share 1 \
-    --partial_share 0.4 --h264_share 0.4 \
+    --partial_share 0.4 --h264_share 0.4 --h264_mildest 21 --h264_strongest 35.25 \
     --max_steps 3200 --eval_steps 500 --save_steps 250 \
     --learning_rate 3e-4 --seed 43 --weights_precision half
 
 train --output_dir "$out/caddm-lite0" --initial_model "$out/stage2" --initial_share 0.5 \
     --genuine_negatives --fake_share 1 --self_blend_share 2 --cross_blend_share 1 \
-    --partial_share 0.4 --h264_share 0.4 \
+    --partial_share 0.4 --h264_share 0.4 --h264_mildest 21 --h264_strongest 35.25 \
     --max_steps 4500 --stop_after_steps 2500 --eval_steps 750 --save_steps 250 \
     --learning_rate 3e-4 --warmup_steps 100 --seed 44 --weights_precision half
 

@@ -310,6 +310,14 @@ def test_h264_loses_more_at_a_higher_quantiser():
     assert errors[0] < 5
 
 
+@pytest.mark.parametrize("strength", [0.1, 1.0])
+def test_the_quantiser_goes_by_its_own_range_whatever_the_strength(strength):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    config = replace(NOTHING, strength=strength, h264_probability=1.0, h264_quantiser=(40, 40))
+    found = degrade(image, np.random.default_rng(1), config)
+    assert np.array_equal(found, compress_h264(image, 40))
+
+
 def test_h264_is_refused_without_an_encoder(monkeypatch):
     monkeypatch.setattr("av.codecs_available", {"h264"})
     assert TrainingDegradations().h264_probability == 0

@@ -42,6 +42,7 @@ ONLY_READ = {
     "python app.py": "serves until it is stopped: tests/test_app_browser.py",
     "python benchmarks/": "tests/test_benchmarks.py",
     "python data_scripts/split_by_source.py": "tests/test_genuine_pictures.py",
+    "python data_scripts/join_genuine_pictures.py": "tests/test_genuine_pictures.py",
     "python data_scripts/build_frame_dataset.py": NO_DATASET + ": tests/test_data_build.py",
     "accelerate launch": LONG + "tests/test_training_distributed.py, test_train_accelerate.py",
     "torchrun": LONG + "tests/test_evaluation_commands.py",

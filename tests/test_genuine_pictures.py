@@ -1,14 +1,17 @@
 """Genuine pictures joined to a collection, and a validation split divided by source video."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image
 from made_collection import draw_face, png_picture, write_collection
 
 from caddm_hf.frame_dataset import FrameDataError, FrameTable, open_split
 from caddm_hf.genuine_pictures import join_genuine_pictures
+from data_scripts.join_genuine_pictures import main as join
 from data_scripts.split_by_source import in_first_part, main
 
 
@@ -53,6 +56,37 @@ def test_forged_pictures_are_refused(collection: Path, tmp_path: Path):
     rows = open_split(str(collection), "train")
     with pytest.raises(FrameDataError, match="some rows are labelled fake"):
         join_genuine_pictures(rows, str(write_pictures(tmp_path / "p", 2, label=0)))
+
+
+def test_pictures_of_several_origins_become_one_file(tmp_path: Path, capsys):
+    names = [str(write_pictures(tmp_path / name, 3)) for name in ("portraits", "press")]
+    out = tmp_path / "new" / "genuine.parquet"
+    assert join([*names, "--rows", "2", "1", "--out", str(out)]) == 0
+    assert f"{names[0]}: 2 pictures" in capsys.readouterr().out
+    rows = open_split(str(out), "train", needed_columns=("image",))
+    assert rows.column_names == ["image"]
+    rng = np.random.default_rng(3)
+    first, second = (draw_face(rng)[0] for _ in range(2))
+    for number, expected in enumerate((first, second, first)):
+        stored = PIL.Image.open(io.BytesIO(rows[number]["image"]["bytes"]))
+        assert np.array_equal(np.array(stored), expected)
+    assert join([*names, "--out", str(out)]) == 0
+    assert len(open_split(str(out), "train", needed_columns=("image",))) == 6
+
+
+def test_a_file_of_pictures_is_not_begun_with_forged_ones(tmp_path: Path, capsys):
+    names = [str(write_pictures(tmp_path / name, 2, label)) for name, label in (("a", 1), ("b", 0))]
+    out = tmp_path / "genuine.parquet"
+    assert join([*names, "--out", str(out)]) == 2
+    assert "some rows are labelled fake" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("rows", [["1"], ["0", "1"]])
+def test_numbers_of_rows_must_fit(rows, tmp_path: Path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        join(["a", "b", "--rows", *rows, "--out", str(tmp_path / "genuine.parquet")])
+    assert "--rows" in capsys.readouterr().err
 
 
 def test_a_collection_is_divided_by_source_video(collection: Path, tmp_path: Path, capsys):

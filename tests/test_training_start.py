@@ -65,6 +65,9 @@ def test_the_weights_are_mixed_with_those_of_the_start(
     with pytest.raises(SystemExit, match="2"):
         train(*TINY, "--data", collection, "--output_dir", "x", "--initial_share", 0.5)
     assert "--initial_share has no effect without" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        train(*TINY, "--data", collection, "--output_dir", "x", "--h264_mildest", 42)
+    assert "must not be above --h264_strongest" in capsys.readouterr().err
 
 
 def test_a_model_of_another_shape_is_no_start(
