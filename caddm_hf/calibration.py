@@ -1,11 +1,13 @@
-"""Calibration: a temperature and two thresholds from a validation collection.
+"""Calibration: a temperature, a bias and two thresholds from a validation collection.
 
-A video's probability is sigmoid(z / T), where z is the logit of the mean of its frames'
-uncalibrated probabilities; a frame's is that of its own logit. So T > 0 changes the order neither
-of frames nor of videos. It is chosen so that the videos' probabilities, which verdicts are made
-of, have the least negative log likelihood: temperature scaling (Guo et al. 2017) of z. Genuine
-videos and fakes weigh the same in it, however many there are of each, so a probability is that of
-a video which might as well be genuine as fake. Then
+A video's probability is sigmoid((z + b) / T), where z is the logit of the mean of its frames'
+uncalibrated probabilities; a frame's is that of its own logit. So T > 0 and b change the order
+neither of frames nor of videos. They are chosen together so that the videos' probabilities, which
+verdicts are made of, have the least negative log likelihood: Platt scaling (Platt 1999) of z. The
+temperature repairs too much or too little certainty. A network that leans to one side, as to "real"
+on forgeries unlike those it was trained on, needs the bias: any temperature leaves z = 0 at one
+half. Genuine videos and fakes weigh the same in the fit, however many there are of each, so a
+probability is that of a video which might as well be genuine as fake. Then
 
     fake_above    at most the stated share of genuine videos lies above it
     real_below    at most the stated share of fakes lies below it
@@ -34,12 +36,12 @@ from .score_statistics import (
     area_under_roc,
     equal_class_weights,
     expected_calibration_error,
-    fit_temperature,
+    fit_platt_scaling,
     reliability_curve,
     threshold_at_false_positive_rate,
 )
 from .score_table import gather_videos
-from .verdicts import log_odds
+from .verdicts import LogitScaling, Thresholds, log_odds
 
 BINS = 15
 FOLDS = 5
@@ -63,9 +65,9 @@ class VideoLogits:
     labels: np.ndarray
     groups: np.ndarray
 
-    def probabilities(self, temperature: float) -> np.ndarray:
-        """(V,) the videos' probabilities at a temperature, as `verdicts.calibrated` gives them."""
-        return expit(self.logits / temperature)
+    def probabilities(self, scaling: LogitScaling) -> np.ndarray:
+        """(V,) the videos' probabilities, as `LogitScaling.calibrated` gives them."""
+        return expit(scaling.scaled(self.logits))
 
     def select(self, videos: np.ndarray) -> "VideoLogits":
         """Those of some videos, given by number."""
@@ -77,13 +79,14 @@ class Calibration:
     """What calibration found, and what the model keeps of it.
 
     Attributes:
-        temperature: T.
+        temperature, bias: T and b.
         real_below, fake_above: the thresholds of the verdicts.
         thresholds: rate -> threshold above which at most that share of genuine videos lies.
         report: figures before and after, for the JSON file.
     """
 
     temperature: float
+    bias: float
     real_below: float
     fake_above: float
     thresholds: dict[str, float]
@@ -105,17 +108,17 @@ def video_logits(table: pa.Table) -> VideoLogits:
     return VideoLogits(logits, scored.labels, groups)
 
 
-def fit_video_temperature(videos: VideoLogits) -> float:
-    """The temperature at which the videos' probabilities fit their labels best, classes alike.
+def fit_video_scaling(videos: VideoLogits) -> LogitScaling:
+    """The scaling with which the videos' probabilities fit their labels best, classes alike.
 
     Raises:
-        FrameDataError: no finite temperature is best; the sentence says why.
+        FrameDataError: no temperature above 0 is best; the sentence says why.
     """
     try:
         weights = equal_class_weights(videos.labels)
-        return fit_temperature(videos.logits, videos.labels, weights)
+        return LogitScaling(*fit_platt_scaling(videos.logits, videos.labels, weights))
     except (ValueError, OneClassError) as error:
-        raise FrameDataError(f"No temperature can be fitted: {error}.") from None
+        raise FrameDataError(f"No temperature and bias can be fitted: {error}.") from None
 
 
 def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -133,25 +136,26 @@ def calibrate_table(
     table: pa.Table,
     rates: Sequence[float],
     miss_rate: float | None = None,
-    shipped: tuple[float, float, float] = (1.0, 0.4, 0.6),
+    shipped: tuple[LogitScaling, Thresholds] = (LogitScaling(), Thresholds(0.4, 0.6)),
     seed: int = 0,
 ) -> Calibration:
-    """Temperature, thresholds and figures from a scores table.
+    """Temperature, bias, thresholds and figures from a scores table.
 
     Args:
         table: of `complete_table`: one model, one collection, clean.
         rates: accepted shares of genuine videos called fake, in (0, 1); the first decides
             `fake_above`, all are recorded.
         miss_rate: accepted share of fakes called real; by default the first of `rates`.
-        shipped: the model's temperature, real_below and fake_above so far.
+        shipped: the model's calibration and thresholds so far.
         seed: of the folds.
 
     Raises:
         FrameDataError: the scores cannot be calibrated; the sentence says why.
     """
     logits = video_logits(table)
-    temperature = fit_video_temperature(logits)
-    before, after = logits.probabilities(shipped[0]), logits.probabilities(temperature)
+    scaling = fit_video_scaling(logits)
+    old_scaling, old = shipped
+    before, after = logits.probabilities(old_scaling), logits.probabilities(scaling)
     miss_rate = rates[0] if miss_rate is None else miss_rate
     real_below, fake_above = _band(after, logits.labels, rates[0], miss_rate)
     genuine = after[logits.labels == 0]
@@ -160,13 +164,14 @@ def calibrate_table(
         for rate in rates
     }
     report = {
-        "temperature": {"before": shipped[0], "after": temperature},
+        "temperature": {"before": old_scaling.temperature, "after": scaling.temperature},
+        "bias": {"before": old_scaling.bias, "after": scaling.bias},
         "thresholds": {
-            "before": {"real_below": shipped[1], "fake_above": shipped[2]},
+            "before": {"real_below": old.real_below, "fake_above": old.fake_above},
             "after": {"real_below": real_below, "fake_above": fake_above},
         },
         "stated_rates": {"false_positive": rates[0], "miss": miss_rate},
-        "before": _figures(before, logits.labels, *shipped[1:]),
+        "before": _figures(before, logits.labels, old.real_below, old.fake_above),
         "after": _figures(after, logits.labels, real_below, fake_above),
         "held_out": _held_out(logits, rates[0], miss_rate, seed),
         "at_rates": [
@@ -183,7 +188,9 @@ def calibrate_table(
             "fake": int(np.sum(logits.labels == 1)),
         },
     }
-    return Calibration(temperature, real_below, fake_above, thresholds, report)
+    return Calibration(
+        scaling.temperature, scaling.bias, real_below, fake_above, thresholds, report
+    )
 
 
 def _band(
@@ -249,11 +256,11 @@ def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> 
         part = logits.select(fitted)
         try:
             check_both_classes(part.labels, "A fold")
-            temperature = fit_video_temperature(part)
+            scaling = fit_video_scaling(part)
         except FrameDataError as error:
             return {"folds": 0, "why": f"{error}"}
-        below, above = _band(part.probabilities(temperature), part.labels, rate, miss_rate)
-        probabilities[held] = logits.select(held).probabilities(temperature)
+        below, above = _band(part.probabilities(scaling), part.labels, rate, miss_rate)
+        probabilities[held] = logits.select(held).probabilities(scaling)
         called_fake[held] = probabilities[held] > above
         called_real[held] = probabilities[held] < below
     labels = logits.labels
@@ -287,6 +294,7 @@ def store_calibration(folder: Path, calibration: Calibration, record: dict) -> N
         raise FrameDataError(f"'{path}' cannot be read: {error}") from None
     config |= {
         "calibration_temperature": calibration.temperature,
+        "calibration_bias": calibration.bias,
         "real_below": calibration.real_below,
         "fake_above": calibration.fake_above,
         "calibration": {"thresholds": calibration.thresholds, **record},

@@ -73,9 +73,9 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     calibrate = commands.add_parser(
         "calibrate",
         help="fit a model's calibration and thresholds on a validation collection",
-        description="Fit temperature and bias, and thresholds that keep stated error rates, on data "
-        "the model was not trained on, and store them in the model's config.json, which the detector "
-        "reads. Writes calibration.json, .png and .md.",
+        description="Fit temperature and bias, and thresholds that keep stated error rates, on "
+        "data the model was not trained on, and store them in the model's config.json, which the "
+        "detector reads. Writes calibration.json, .png and .md.",
         epilog="docs/evaluation.md explains every number.",
     )
     _add_common(calibrate, several=False, output="runs/calibration")

@@ -46,6 +46,7 @@ from .measured_models import MeasuredModels, open_model, scaling_of, thresholds_
 from .model_loading import LoadedModel, ModelError
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
+from .verdicts import Thresholds
 
 WRONG_USE = 2
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"

@@ -19,10 +19,10 @@ from .face_finding import FaceFinder
 from .feature_runs import Measurement, find_points, first_rows_of_videos, genuine_rows
 from .frame_dataset import FrameDataError
 from .frame_scoring import FrameScorer, make_accelerator
-from .measured_models import thresholds_of
+from .measured_models import scaling_of, thresholds_of
 from .model_loading import LoadedModel
 from .opened_rows import open_rows
-from .verdicts import LogitScaling, Thresholds
+from .verdicts import Thresholds
 
 
 def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
@@ -74,9 +74,7 @@ def measure_false_alarms(
         batch = seen[start : start + options.batch_size]
         crops = [scorer.processor.align(rows.image_rgb(n), points[n])[0] for n in batch]
         differences.append(scorer.logit_differences(crops))
-    config = loaded.model.config
-    scaling = LogitScaling(config.calibration_temperature, config.calibration_bias)
-    probabilities = expit(scaling.scaled(np.concatenate(differences)))
+    probabilities = expit(scaling_of(loaded).scaled(np.concatenate(differences)))
     report = envelope(
         "false-alarms",
         {

@@ -1,4 +1,4 @@
-"""The models that are measured: how they are named, and which thresholds they ship."""
+"""The models that are measured: their names, and the calibration and thresholds they ship."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from huggingface_hub import try_to_load_from_cache
 from .default_model import bundled_model
 from .evaluation_report import warn
 from .model_loading import LoadedModel, ModelError, load_model, untrained_model
-from .verdicts import Thresholds
+from .verdicts import LogitScaling, Thresholds
 
 THRESHOLD_KEYS = ("real_below", "fake_above")
 
@@ -37,6 +37,12 @@ def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Pat
                 "the line and run python -m caddm_hf calibrate."
             )
     return load_model(name, revision if folder is None else None), folder
+
+
+def scaling_of(loaded: LoadedModel) -> LogitScaling:
+    """The calibration a model ships."""
+    config = loaded.model.config
+    return LogitScaling(config.calibration_temperature, config.calibration_bias)
 
 
 def thresholds_of(

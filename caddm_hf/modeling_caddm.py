@@ -286,9 +286,10 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
         output.loss = loss
 
     def fake_probability(self, output: CaddmOutput) -> Tensor:
-        """(B,) calibrated probability of "fake": sigmoid((logits' difference + bias) / temperature).
+        """(B,) calibrated probability of "fake".
 
-        With temperature 1 and bias 0 this is the softmax of the logits.
+        It is sigmoid((logits' difference + bias) / temperature): with temperature 1 and bias 0 the
+        softmax of the logits.
         """
         difference = output.logits[:, 1].float() - output.logits[:, 0].float()
         config = self.config

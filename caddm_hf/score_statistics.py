@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import binomtest
 
 from .video_metrics import (
@@ -43,7 +43,7 @@ __all__ = [
     "equal_error_rate",
     "expected_calibration_error",
     "false_positive_rate",
-    "fit_temperature",
+    "fit_platt_scaling",
     "reliability_curve",
     "threshold_at_false_positive_rate",
     "wilson_interval",
@@ -52,7 +52,7 @@ __all__ = [
 Metric = Callable[[np.ndarray, np.ndarray], float]
 # Resamples are drawn in chunks of about this many counts, to bound memory (8 bytes each).
 CHUNK_COUNTS = 2_000_000
-# Logits that lean less than this, in units of their mean size, lean to no side.
+# Logits that lie less apart than this, in units of their spread, do not lie apart.
 LEAST_LEAN = 1e-9
 
 
@@ -283,55 +283,64 @@ def expected_calibration_error(
     return float(np.average(gaps, weights=curve.weights))
 
 
-def fit_temperature(
+def fit_platt_scaling(
     logit_differences: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
-) -> float:
-    """Find T > 0 so that sigmoid(z / T) is the best-fitting probability of fake.
+) -> tuple[float, float]:
+    """Find T > 0 and b so that sigmoid((z + b) / T) is the best-fitting probability of fake.
 
-    Temperature scaling (Guo et al. 2017): T minimises the negative log likelihood, which is
-    convex in b = 1/T. With s = z for fakes and -z for genuine samples, its slope is
-    -mean(s sigmoid(-b s)); the root is found by Brent's method. Dividing by T > 0 keeps every
-    ranking, so no AUC changes.
+    Platt scaling (Platt 1999, without his smoothed targets): the negative log likelihood is least.
+    Two nested searches by Brent's method: at any slope the shift that balances the residuals, and
+    the slope at which these balance when multiplied by z, too. No ranking changes.
 
     Args:
         logit_differences: (N,) fake logit minus genuine logit; for a probability p, log(p/(1-p)).
-        labels: (N,) 0 genuine, 1 fake, both present. Use data the model was not trained on.
+        labels: (N,) 0 genuine, 1 fake, both present.
         weights: (N,) positive, how much each sample counts; 1 by default.
 
     Returns:
-        T; above 1 where the model was too sure of itself.
+        (T, b): T > 1 where the model was too sure of itself, b > 0 where it leaned to "genuine".
 
     Raises:
         OneClassError: if one class is missing.
-        ValueError: on unusable input, or where no finite T is best: every sample lies on its
-            right side of 0 (T would be 0), or they lie wrong on the whole (T would be infinite).
+        ValueError: on unusable input, or where no T > 0 is best: fakes do not score higher on the
+            average, or every one scores above every genuine sample (T would be 0).
     """
     differences = check_scores(logit_differences)
-    checked_labels = check_labels(labels, len(differences))
-    require_both_classes(checked_labels, "a temperature fit needs")
-    weight = None if weights is None else check_scores(weights)
-    # T scales with the logits, so fit them at a typical size of 1 and scale back.
-    size = float(np.mean(np.abs(differences)))
-    signed = np.where(checked_labels == 1, differences, -differences) / (size or 1.0)
-    if np.average(signed, weights=weight) <= LEAST_LEAN:
+    fake = check_labels(labels, len(differences)) == 1
+    require_both_classes(fake, "a fit of temperature and bias needs")
+    weight = np.ones(len(fake)) if weights is None else check_scores(weights)
+    # T and b scale with the logits: fit them at mean 0 and spread 1, then scale back.
+    middle, spread = np.average(differences, weights=weight), np.std(differences)
+    logits = (differences - middle) / (spread or 1.0)
+    genuine_mean, fake_mean = (np.average(logits[c], weights=weight[c]) for c in (~fake, fake))
+    # The best slope has the sign of this difference.
+    if fake_mean - genuine_mean <= LEAST_LEAN:
+        raise ValueError("fakes do not score higher on the average, which no calibration repairs")
+    if logits[~fake].max() - logits[fake].min() <= LEAST_LEAN:
         raise ValueError(
-            "the logits lean to the wrong class on the whole; no temperature can calibrate them"
+            "every fake scores above every genuine sample, so the best temperature would be 0; "
+            "calibrate on more, or harder, videos"
         )
-    if np.min(signed) >= -LEAST_LEAN:
-        raise ValueError(
-            "every sample is on its right side, so the best temperature would be 0; calibrate on "
-            "more, or harder, videos"
-        )
+    prior = logit(np.average(fake, weights=weight))
 
-    def slope(inverse: float) -> float:
-        return float(np.average(signed * expit(-inverse * signed), weights=weight))
+    def residuals(slope: float, shift: float) -> np.ndarray:
+        return weight * (fake - expit(slope * (logits + shift)))
+
+    def best_shift(slope: float) -> float:
+        # There every p lies on one side of the share of fakes; 1 more, for rounding.
+        ends = prior / slope - logits.max() - 1, prior / slope - logits.min() + 1
+        return brentq(lambda shift: residuals(slope, shift).sum(), *ends)
+
+    def gain(slope: float) -> float:
+        return float(residuals(slope, best_shift(slope)) @ logits)
 
     lower = upper = 1.0
-    while slope(lower) <= 0:
+    while gain(lower) <= 0:
         lower /= 2
-    while slope(upper) > 0:
+    while gain(upper) > 0:
         upper *= 2
-    return size / brentq(slope, lower, upper)
+    slope = brentq(gain, lower, upper)
+    return float(spread / slope), float(spread * best_shift(slope) - middle)
 
 
 def false_positive_rate(genuine_scores: ArrayLike, threshold: float) -> float:

@@ -4,8 +4,8 @@
     frame_index, distortion, level, logit_difference, probability, temperature, bias, failure
 
 `logit_difference` is the fake logit minus the genuine one, `probability` what the model's
-calibration, `temperature` and `bias`, makes of it. A frame without a score has neither, and says why in
-`failure`.
+calibration, `temperature` and `bias`, makes of it. A frame without a score has neither logit nor
+probability, and says why in `failure`.
 """
 
 from dataclasses import dataclass

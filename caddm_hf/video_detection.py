@@ -38,7 +38,7 @@ from .model_loading import LoadedModel, load_model, untrained_model
 from .modeling_caddm import CaddmForDeepfakeDetection
 from .report import FaceScore, PersonReport, VideoReport
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
-from .verdicts import Thresholds, judge_person, judge_video
+from .verdicts import LogitScaling, Thresholds, judge_person, judge_video
 from .video_frames import SampledFrame, iterate_sampled_frames, probe_media
 from .worker_threads import worker_threads
 

@@ -52,8 +52,8 @@ def evidence_report(name: str = "clip.mp4", **changes) -> VideoReport:
         textured_person(3, [(0.0, 0.9), (1.0, 0.2)], rng),
     ]
     report = made_report(people, name=name, warnings=("The face is small.",))
-    changes = {"provenance": PROVENANCE, "calibration_temperature": 1.7} | changes
-    return replace(report, **changes)
+    calibration = {"calibration_temperature": 1.7, "calibration_bias": -0.4}
+    return replace(report, **({"provenance": PROVENANCE} | calibration | changes))
 
 
 def face_at(

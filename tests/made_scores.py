@@ -17,6 +17,7 @@ from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model_loading import LoadedModel
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.score_table import CLEAN, SCORED_SCHEMA, complete_table
+from caddm_hf.verdicts import LogitScaling
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class MadeVideo:
     level: int = 0
 
 
-def made_table(videos: Sequence[MadeVideo], temperature: float = 1.0) -> pa.Table:
+def made_table(videos: Sequence[MadeVideo], scaling: LogitScaling = LogitScaling()) -> pa.Table:
     """The table that scoring these videos would give."""
     rows = [
         (
@@ -58,7 +59,7 @@ def made_table(videos: Sequence[MadeVideo], temperature: float = 1.0) -> pa.Tabl
         pa.array(values, field.type) for values, field in zip(columns, SCORED_SCHEMA, strict=True)
     ]
     scored = pa.Table.from_arrays(arrays, schema=SCORED_SCHEMA)
-    return complete_table(scored, "model", "collection", temperature)
+    return complete_table(scored, "model", "collection", scaling)
 
 
 def tiny_model(seed: int = 0, **settings) -> LoadedModel:

@@ -93,12 +93,16 @@ def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
     python.chmod(0o755)
     script = BUNDLED_MODEL.parent / "train_lite0.sh"
     subprocess.run(
-        ["sh", script, "DATA", "PARTS", "PORTRAITS", "OUT"],
+        ["sh", script, "DATA", "PARTS", "PORTRAITS", "PRESS", "OUT"],
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         check=True,
     )
-    *trainings, calibrate = (line.split("\t")[:-1] for line in said.read_text().splitlines())
+    commands = [line.split("\t")[:-1] for line in said.read_text().splitlines()]
+    *stages_before, join, last, calibrate = commands
+    trainings = [*stages_before, last]
     assert {words[0] for words in trainings} == {"train_accelerate.py"}
+    assert join[0] == "data_scripts/join_genuine_pictures.py"
+    assert last[last.index("--genuine_data") + 1] == join[join.index("--out") + 1]
     stages = [parse_training_config(words[1:]) for words in trainings]
     assert [stage.initial_model for stage in stages[1:]] == [s.output_dir for s in stages[:-1]]
     metadata = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())

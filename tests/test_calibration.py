@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from made_scores import MadeVideo, made_table, write_tiny_model
 from caddm_hf.calibration import (
     BINS,
     calibrate_table,
-    fit_video_temperature,
+    calibration_error,
+    fit_video_scaling,
     store_calibration,
     video_logits,
 )
@@ -21,17 +23,19 @@ from caddm_hf.model_loading import load_model
 from caddm_hf.score_statistics import (
     equal_class_weights,
     expected_calibration_error,
-    fit_temperature,
+    fit_platt_scaling,
 )
 from caddm_hf.score_table import gather_videos, numbers
-from caddm_hf.verdicts import Thresholds
+from caddm_hf.verdicts import LogitScaling, Thresholds
 from caddm_hf.video_detection import VideoDetector
 
 RATES = [0.05, 0.01, 0.1]
 
 
-def miscalibrated(temperature: float, count: int = 8000, frames: int = 1, seed: int = 0):
-    """Videos whose mean probability has a logit `temperature` times that which is calibrated.
+def miscalibrated(
+    temperature: float, count: int = 8000, frames: int = 1, seed: int = 0, bias: float = 0.0
+):
+    """Videos whose mean probability has a logit z so that (z + bias) / temperature is calibrated.
 
     With several frames these differ much: from nearly nothing to nearly twice the mean, or as far
     from 1 where the mean is above one half.
@@ -41,7 +45,8 @@ def miscalibrated(temperature: float, count: int = 8000, frames: int = 1, seed: 
     labels = rng.random(count) < 1 / (1 + np.exp(-true_logits))
     factors = np.linspace(0.05, 1.95, frames) if frames > 1 else np.ones(1)
     videos = []
-    for number, (label, logit) in enumerate(zip(labels, temperature * true_logits, strict=True)):
+    logits_of_means = temperature * true_logits - bias
+    for number, (label, logit) in enumerate(zip(labels, logits_of_means, strict=True)):
         rarer = factors / (1 + math.exp(abs(logit)))  # of the less probable class
         logits = np.sign(logit) * (np.log1p(-rarer) - np.log(rarer))
         videos.append(MadeVideo(f"v{number:05d}", int(label), [float(value) for value in logits]))
@@ -49,20 +54,35 @@ def miscalibrated(temperature: float, count: int = 8000, frames: int = 1, seed: 
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.5])
-@pytest.mark.parametrize("frames", [1, 3])
-def test_a_made_up_temperature_is_found_within_5_percent(temperature, frames):
-    table = made_table(miscalibrated(temperature, frames=frames))
+@pytest.mark.parametrize(("frames", "bias"), [(1, 0.0), (3, 0.0), (1, 2.0), (3, -2.0)])
+def test_a_made_up_temperature_and_bias_are_found_within_5_percent(temperature, frames, bias):
+    table = made_table(miscalibrated(temperature, frames=frames, bias=bias))
     found = calibrate_table(table, RATES)
     assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert found.bias == pytest.approx(bias, rel=0.05, abs=0.05 * temperature)
     after = found.report["after"]["expected_calibration_error"]
     held = found.report["held_out"]["expected_calibration_error"]
     assert after < 0.02
     assert held < 0.025
-    if temperature != 1.0:
+    if (temperature, bias) != (1.0, 0.0):
         assert found.report["before"]["expected_calibration_error"] > 2 * after
 
 
-def test_the_temperature_is_that_of_the_logits_of_the_means():
+def test_a_bias_repairs_what_no_temperature_can():
+    """Logits that lean to "real" by 2: the best temperature alone is far from calibrated."""
+    table = made_table(miscalibrated(1.0, bias=2.0))
+    logits = video_logits(table)
+    labels = logits.labels
+    alone = min(
+        calibration_error(logits.probabilities(LogitScaling(temperature)), labels)
+        for temperature in np.geomspace(0.05, 20, 60)
+    )
+    together = calibrate_table(table, RATES).report["after"]["expected_calibration_error"]
+    assert alone > 0.08
+    assert together < 0.02
+
+
+def test_the_scaling_is_that_of_the_logits_of_the_means():
     rng = np.random.default_rng(0)
     videos = [
         MadeVideo(f"{n:03d}", n % 2, rng.normal((n % 2 - 0.5) * 3, 4, 6).tolist())
@@ -70,14 +90,15 @@ def test_the_temperature_is_that_of_the_logits_of_the_means():
     ]
     means = np.array([np.mean(1 / (1 + np.exp(-np.array(video.logits)))) for video in videos])
     labels = [video.label for video in videos]
-    assert fit_video_temperature(video_logits(made_table(videos))) == pytest.approx(
-        fit_temperature(np.log(means / (1 - means)), labels)
+    found = fit_video_scaling(video_logits(made_table(videos)))
+    assert (found.temperature, found.bias) == pytest.approx(
+        fit_platt_scaling(np.log(means / (1 - means)), labels)
     )
 
 
 def test_how_many_fakes_there_are_changes_no_probability():
-    """The same videos, the fakes three times over: temperature and figures stay."""
-    videos = miscalibrated(2.0, count=400)
+    """The same videos, the fakes three times over: calibration and figures stay."""
+    videos = miscalibrated(2.0, count=400, bias=1.0)
     copies = [
         replace(video, video_id=f"{video.video_id} {number}")
         for video in videos
@@ -85,6 +106,7 @@ def test_how_many_fakes_there_are_changes_no_probability():
     ]
     once, more = (calibrate_table(made_table(given), RATES) for given in (videos, copies))
     assert more.temperature == pytest.approx(once.temperature, rel=1e-6)
+    assert more.bias == pytest.approx(once.bias, rel=1e-6)
     for figure in ("expected_calibration_error", "negative_log_likelihood"):
         assert more.report["after"][figure] == pytest.approx(once.report["after"][figure])
 
@@ -100,8 +122,9 @@ def test_ranking_never_changes(seed):
     before = made_table(videos)
     found = calibrate_table(before, RATES)
     assert found.report["before"]["video_auc"] == found.report["after"]["video_auc"]
-    for temperature in (found.temperature, 0.3, 4.0):
-        tables = before, made_table(videos, temperature)
+    fitted = LogitScaling(found.temperature, found.bias)
+    for scaling in (fitted, LogitScaling(0.5, -3.0), LogitScaling(1.0, 2.0), LogitScaling(4.0)):
+        tables = before, made_table(videos, scaling)
         frames = [np.argsort(numbers(table, "probability"), kind="stable") for table in tables]
         assert np.array_equal(*frames)
         served = [gather_videos(table).probabilities for table in tables]
@@ -120,19 +143,20 @@ def test_evaluation_serves_what_was_calibrated():
     """The probabilities thresholds are chosen on are those that verdicts compare with them."""
     videos = miscalibrated(3.0, count=200, frames=4)
     logits = video_logits(made_table(videos))
-    for temperature in (0.3, 1.0, 3.0):
-        assert gather_videos(made_table(videos, temperature)).probabilities == pytest.approx(
-            logits.probabilities(temperature), rel=1e-9
+    for temperature, bias in product((0.3, 1.0, 3.0), (-1.5, 0.0, 0.5)):
+        scaling = LogitScaling(temperature, bias)
+        assert gather_videos(made_table(videos, scaling)).probabilities == pytest.approx(
+            logits.probabilities(scaling), rel=1e-9
         )
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_thresholds_keep_the_stated_rates_and_not_more(seed):
-    videos = miscalibrated(2.0, count=500, seed=seed)
+    videos = miscalibrated(2.0, count=500, seed=seed, bias=1.5)
     found = calibrate_table(made_table(videos), RATES, miss_rate=0.02)
     scores = {0: [], 1: []}
     for video in videos:
-        probability = 1 / (1 + math.exp(-video.logits[0] / found.temperature))
+        probability = 1 / (1 + math.exp(-(video.logits[0] + found.bias) / found.temperature))
         scores[video.label].append(probability)
     genuine, fake = (np.array(scores[label]) for label in (0, 1))
     assert 0 <= found.real_below < found.fake_above <= 1
@@ -149,8 +173,8 @@ def test_thresholds_keep_the_stated_rates_and_not_more(seed):
 
 
 def test_no_band_is_left_where_one_threshold_keeps_both_rates():
-    videos = [MadeVideo(f"g{n}", 0, [-4.0 - n]) for n in range(49)]
-    videos += [MadeVideo(f"f{n}", 1, [4.0 + n]) for n in range(49)]
+    videos = [MadeVideo(f"g{n}", 0, [-4.0 - n / 4]) for n in range(49)]
+    videos += [MadeVideo(f"f{n}", 1, [4.0 + n / 4]) for n in range(49)]
     videos += [MadeVideo("wrong genuine", 0, [5.0]), MadeVideo("wrong fake", 1, [-5.0])]
     found = calibrate_table(made_table(videos), [0.05])
     assert found.real_below == found.fake_above == pytest.approx(0.5)
@@ -159,10 +183,12 @@ def test_no_band_is_left_where_one_threshold_keeps_both_rates():
 def test_the_report_is_that_of_its_own_definitions():
     videos = miscalibrated(3.0, count=300)
     table = made_table(videos)
-    found = calibrate_table(table, RATES, shipped=(2.0, 0.3, 0.7))
+    found = calibrate_table(table, RATES, shipped=(LogitScaling(2.0, 0.8), Thresholds(0.3, 0.7)))
+    assert found.report["temperature"] == {"before": 2.0, "after": found.temperature}
+    assert found.report["bias"] == {"before": 0.8, "after": found.bias}
     labels = np.array([video.label for video in videos])
     logits = np.array([video.logits[0] for video in videos])
-    before = 1 / (1 + np.exp(-logits / 2.0))
+    before = 1 / (1 + np.exp(-(logits + 0.8) / 2.0))
     assert found.report["before"]["expected_calibration_error"] == pytest.approx(
         expected_calibration_error(before, labels, BINS, equal_class_weights(labels))
     )
@@ -195,8 +221,8 @@ def test_videos_of_one_source_are_held_out_together():
     [
         ([MadeVideo("a", 0, [1.0])], "no fake videos"),
         ([MadeVideo("a", 0, [-1.0]), MadeVideo("b", 1, [None])], "could be scored.*no fake"),
-        ([MadeVideo("a", 0, [-1.0]), MadeVideo("b", 1, [2.0])], "right side.*more, or harder"),
-        ([MadeVideo("a", 0, [1.0]), MadeVideo("b", 1, [-2.0])], "lean to the wrong class"),
+        ([MadeVideo("a", 0, [-1.0]), MadeVideo("b", 1, [2.0])], "would be 0.*more, or harder"),
+        ([MadeVideo("a", 0, [1.0]), MadeVideo("b", 1, [-2.0])], "do not score higher"),
     ],
 )
 def test_scores_that_cannot_be_calibrated(videos, sentence):
@@ -210,7 +236,7 @@ def test_failed_frames_take_no_part():
         MadeVideo("lost", 0, [None])
     ]
     clean, found = (calibrate_table(made_table(table), RATES) for table in (videos, with_failures))
-    assert found.temperature == clean.temperature
+    assert (found.temperature, found.bias) == (clean.temperature, clean.bias)
     assert found.report["videos"] == clean.report["videos"]
 
 
@@ -218,12 +244,14 @@ def test_the_detector_uses_what_was_stored(tmp_path, face_picture):
     folder = write_tiny_model(tmp_path / "model", real_below=0.2, fake_above=0.9)
     untouched = json.loads((folder / "config.json").read_text())
     uncalibrated = VideoDetector(load_model(folder), device="cpu")(face_picture)
-    found = calibrate_table(made_table(miscalibrated(2.5, count=300)), RATES)
+    found = calibrate_table(made_table(miscalibrated(2.5, count=300, bias=1.0)), RATES)
+    assert abs(found.bias) > 0.5
     store_calibration(folder, found, {"collection": {"name": "made"}})
 
     config = json.loads((folder / "config.json").read_text())
     changed = {key for key in config if config[key] != untouched.get(key)}
-    assert changed == {"calibration_temperature", "real_below", "fake_above", "calibration"}
+    fitted = {"calibration_temperature", "calibration_bias", "real_below", "fake_above"}
+    assert changed == {*fitted, "calibration"}
     loaded = load_model(folder)
     assert loaded.model.config.calibration["thresholds"] == found.thresholds
     detector = VideoDetector(loaded, device="cpu")
@@ -232,7 +260,7 @@ def test_the_detector_uses_what_was_stored(tmp_path, face_picture):
     raw = uncalibrated.people[0].faces[0].fake_probability
     served = report.people[0].faces[0].fake_probability
     assert math.log(served / (1 - served)) * found.temperature == pytest.approx(
-        math.log(raw / (1 - raw)), rel=1e-4
+        math.log(raw / (1 - raw)) + found.bias, rel=1e-4
     )
     # Saved again, for example by push_to_hub, the record stays.
     loaded.model.save_pretrained(tmp_path / "again")

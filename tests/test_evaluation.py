@@ -18,7 +18,7 @@ from caddm_hf.evaluation import (
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.score_statistics import area_under_roc
 from caddm_hf.score_table import gather_videos
-from caddm_hf.verdicts import Thresholds
+from caddm_hf.verdicts import LogitScaling, Thresholds
 
 QUICK = Bootstrap(samples=50)
 BAND = Thresholds(real_below=0.4, fake_above=0.6)
@@ -49,8 +49,8 @@ def by_pairs(genuine: list[float], fake: list[float]) -> float:
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_agree_with_plain_counting(seed):
     videos = random_videos(np.random.default_rng(seed))
-    temperature = 1.7
-    found = evaluate_table(made_table(videos, temperature), BAND, QUICK)["overall"]
+    scaling = LogitScaling(1.7, 0.6)
+    found = evaluate_table(made_table(videos, scaling), BAND, QUICK)["overall"]
     means = {
         label: [
             math.fsum(map(sigmoid, video.logits)) / len(video.logits)
@@ -95,7 +95,7 @@ def test_figures_agree_with_plain_counting(seed):
     false_positives = 0
     for video in videos:
         mean = math.fsum(sigmoid(z) for z in video.logits) / len(video.logits)
-        served = sigmoid(math.log(mean / (1 - mean)) / temperature)
+        served = sigmoid((math.log(mean / (1 - mean)) + 0.6) / 1.7)
         verdict = 1 if served > 0.6 else 0 if served < 0.4 else None
         word = "undecided" if verdict is None else "right" if verdict == video.label else "wrong"
         outcomes[word] += 1

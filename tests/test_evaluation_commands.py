@@ -276,6 +276,10 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
     config = json.loads((copy / "config.json").read_text())
     found = report["calibration"]
     assert config["calibration_temperature"] == found["temperature"]["after"]
+    assert config["calibration_bias"] == found["bias"]["after"] != 0
+    assert report["model"]["bias"] == found["bias"]["before"] == 0
+    temperature, bias = (found[name]["after"] for name in ("temperature", "bias"))
+    assert f"and bias 0 became {temperature:.4g} and {bias:.4g}" in (copy / "README.md").read_text()
     assert config["fake_above"] == found["thresholds"]["after"]["fake_above"]
     assert set(config["calibration"]["thresholds"]) == {"0.2", "0.1"}
     assert (
@@ -300,6 +304,10 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
         read_measurement(tmp_path / "before", "evaluation"),
         read_measurement(after, "evaluation"),
     ]
+    assert results[1]["models"][0]["bias"] == bias
+    served = pq.read_table(after / "scores.parquet").to_pandas()
+    logits = (served["logit_difference"] + bias) / temperature
+    assert served["probability"].to_numpy() == pytest.approx(1 / (1 + np.exp(-logits)))
     blocks = [report["results"][0]["overall"] for report in results]
     assert blocks[0]["ranking"] == blocks[1]["ranking"]
     assert blocks[1]["verdicts"]["false_positive_rate"]["estimate"] <= 0.1

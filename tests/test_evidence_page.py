@@ -76,7 +76,7 @@ def test_the_page_says_what_a_reader_needs():
         "some/model",
         "none: not from the Hub",
         "no sign of forgery below 40.00%, fake above 60.00%",
-        "temperature 1.7",
+        "temperature 1.7, bias -0.4",
         "python 3.11.9, torch 2.9.0",
         "limits.side 8192",
         "thresholds the model's",
@@ -146,6 +146,21 @@ def test_an_untrained_model_is_told_first():
     page = Page(evidence_html(report))
     assert page.text.index(UNTRAINED) < page.text.index("Looks fake")
     assert "is calibrated" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("temperature", "bias", "words"),
+    [
+        (1.0, 0.0, "none"),
+        (1.0, 0.5, "temperature 1, bias 0.5"),
+        (2.0, 0.0, "temperature 2, bias 0"),
+    ],
+)
+def test_only_temperature_1_and_bias_0_are_not_calibrated(temperature, bias, words):
+    report = evidence_report(calibration_temperature=temperature, calibration_bias=bias)
+    page = Page(evidence_html(report))
+    assert f"Calibration{words} " in page.text
+    assert ("The model was not calibrated" in page.text) is (words == "none")
 
 
 def test_the_strength_changes_the_heatmaps_only():

@@ -1,6 +1,7 @@
 """caddm_hf.report_files, report_schema: what is written comes back the same; nothing odd does."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from made_evidence import HOSTILE, evidence_report, textured_person
 from made_reports import made_face, made_person, made_report
 
 from caddm_hf import report_files
+from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.evidence_page import evidence_html
 from caddm_hf.report import PersonReport
 from caddm_hf.report_figures import most_suspicious_faces
 from caddm_hf.report_files import ReportError, read_report, report_bytes
 from caddm_hf.report_schema import report_json_schema
-from caddm_hf.verdicts import Judgement, Reason, Verdict
+from caddm_hf.report_views import rejudge
+from caddm_hf.verdicts import Judgement, Reason, Thresholds, Verdict
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -96,6 +99,31 @@ def test_extreme_values_come_back(tmp_path):
     assert again.duration_s == 1 / 3
 
 
+def test_a_bias_comes_back_and_judges_again(tmp_path):
+    """What was read says at other thresholds what the original says, and not what no bias would."""
+    report = replace(
+        made_report([made_person(1, [(float(t), 0.5) for t in range(8)])]),
+        calibration_temperature=2.0,
+        calibration_bias=1.5,
+    )
+    report = rejudge(report, report.thresholds, DetectionConfig())
+    again = reread(report, tmp_path)
+    assert again == report
+    assert (again.calibration_temperature, again.calibration_bias) == (2.0, 1.5)
+    seen = rejudge(again, Thresholds(0.3, 0.65), DetectionConfig())
+    assert seen.judgement.verdict is Verdict.FAKE
+    assert seen.judgement.fake_probability == pytest.approx(1 / (1 + math.exp(-1.5 / 2)))
+
+
+def test_a_report_of_before_the_bias_is_read_as_0(tmp_path):
+    content = json.loads(report_bytes(evidence_report()))
+    assert content.pop("calibration_bias") == -0.4
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(content))
+    report = read_report(path)
+    assert (report.calibration_temperature, report.calibration_bias) == (1.7, 0)
+
+
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
     again = reread(replace(made_report([]), video="a\udcffb \U0001f600.mp4"), tmp_path)
     assert again.video == "a?b \U0001f600.mp4"
@@ -167,6 +195,7 @@ def test_a_report_of_version_1_is_read(tmp_path):
     path.write_text(json.dumps(old))
     report = read_report(path)
     assert report.judgement.verdict is Verdict.FAKE
+    assert report.calibration_bias == 0
     assert report.provenance is None
     assert not report.people[0].most_suspicious.has_pictures
     assert "Looks fake" in evidence_html(report)

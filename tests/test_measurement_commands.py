@@ -152,6 +152,14 @@ def test_false_alarms_are_counted_on_genuine_pictures(tmp_path, collection, mode
     assert called_fake["trials"] == len(probabilities)
     assert (out / "false-alarms.md").read_text().startswith("## Genuine pictures")
     assert "called fake" in capsys.readouterr().out
+    # The same weights, calibrated.
+    scaling = {"calibration_temperature": 2.0, "calibration_bias": 1.2}
+    moved = write_tiny_model(tmp_path / "moved", **scaling)
+    calibrated = ["evaluate", "--false-alarms", "--model", moved, "--data", collection]
+    assert run(*calibrated, "--output", tmp_path / "moved_out") == 0
+    served = np.array(read_measurement(tmp_path / "moved_out", "false-alarms")["probabilities"])
+    logits = np.log(probabilities / (1 - probabilities))
+    assert served == pytest.approx(1 / (1 + np.exp(-(logits + 1.2) / 2)), abs=1e-3)
     # Rows that were trained on are left out.
     assert run(*arguments, "--output", out, "--skip-rows", 4) == 0
     assert read_measurement(out, "false-alarms")["collection"]["pictures"] < len(probabilities)

@@ -124,6 +124,8 @@ def test_unsuitable_backbones_are_refused(backbone, message):
         ("image_size", 10**6),
         ("calibration_temperature", 0.0),
         ("calibration_temperature", float("nan")),
+        ("calibration_bias", float("nan")),
+        ("calibration_bias", float("-inf")),
         ("real_below", 0.9),
         ("fake_above", 1.5),
         ("detection_loss_weight", -1.0),
@@ -157,16 +159,27 @@ def test_building_a_model_asks_no_network_and_is_seeded():
     assert all(torch.equal(a, b) for a, b in zip(weights(), weights(), strict=True))
 
 
-def test_temperature_keeps_the_ranking(slim):
+def test_calibration_keeps_the_ranking(slim):
     with torch.inference_mode():
         output = slim(torch.randn(8, 3, 224, 224))
         plain = slim.fake_probability(output)
         torch.testing.assert_close(plain, output.logits.softmax(-1)[:, 1])
         slim.config.calibration_temperature = 3.0
         warm = slim.fake_probability(output)
-        slim.config.calibration_temperature = 1.0
+        slim.config.calibration_bias = -2.0
+        moved = slim.fake_probability(output)
+        slim.config.calibration_temperature, slim.config.calibration_bias = 1.0, 0.0
     assert torch.equal(plain.argsort(), warm.argsort())
+    assert torch.equal(plain.argsort(), moved.argsort())
     assert ((warm - 0.5).abs() < (plain - 0.5).abs()).all()
+    torch.testing.assert_close(moved.logit(), (plain.logit() - 2) / 3)
+
+
+def test_a_configuration_without_a_bias_has_none():
+    values = CaddmConfig(calibration_temperature=2.0).to_dict()
+    del values["calibration_bias"]
+    assert CaddmConfig.from_dict(values).calibration_bias == 0
+    assert CaddmConfig(calibration_bias=-1.5).to_dict()["calibration_bias"] == -1.5
 
 
 def test_heads_start_undecided():

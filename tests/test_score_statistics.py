@@ -9,7 +9,8 @@ import pytest
 from scipy.special import expit
 from scipy.stats import norm
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from caddm_hf.score_statistics import (
     OneClassError,
@@ -20,7 +21,7 @@ from caddm_hf.score_statistics import (
     equal_error_rate,
     expected_calibration_error,
     false_positive_rate,
-    fit_temperature,
+    fit_platt_scaling,
     reliability_curve,
     threshold_at_false_positive_rate,
     wilson_interval,
@@ -265,41 +266,47 @@ def test_calibration_wants_probabilities():
         reliability_curve([0.3], [1], bins=0)
 
 
-@pytest.mark.parametrize("spread", [0.5, 2, 6])
+@pytest.mark.parametrize("bias", [-2.0, 0.0, 0.5])
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 200.0])
-def test_a_made_up_temperature_is_found(temperature, spread):
+def test_a_made_up_temperature_and_bias_are_found(temperature, bias):
     rng = np.random.default_rng(2)
-    true_logits = rng.normal(0.1, spread, 40_000)
+    true_logits = rng.normal(0.1, 2, 40_000)
     labels = rng.uniform(size=40_000) < expit(true_logits)
-    assert fit_temperature(temperature * true_logits, labels) == pytest.approx(
-        temperature, rel=0.05
-    )
+    found = fit_platt_scaling(temperature * (true_logits - bias), labels)
+    assert found[0] == pytest.approx(temperature, rel=0.05)
+    assert found[1] == pytest.approx(temperature * bias, abs=0.05 * temperature)
 
 
-def test_the_fitted_temperature_has_the_least_loss():
-    rng = np.random.default_rng(4)
-    labels = np.repeat([0, 1], 40)
-    logits = rng.normal(6 * labels - 3, 4.0)
-    best = fit_temperature(logits, labels)
-    loss = log_loss(labels, expit(logits / best))
-    for factor in (0.9, 0.99, 1.01, 1.1):
-        assert log_loss(labels, expit(logits / (best * factor))) > loss
-    assert area_under_roc(logits / best, labels) == area_under_roc(logits, labels)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_fit_is_scikit_learns_logistic_regression(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat([0, 1], (150, 50)))
+    logits = rng.normal(2 * labels - 7, rng.uniform(0.5, 4))
+    weights = rng.uniform(0.1, 3, 200)
+    reference = LogisticRegression(C=np.inf, tol=1e-12, solver="newton-cholesky")
+    reference.fit(logits[:, None], labels, weights)
+    slope, intercept = reference.coef_[0, 0], reference.intercept_[0]
+    found = fit_platt_scaling(logits, labels, weights)
+    assert found == pytest.approx((1 / slope, intercept / slope), rel=1e-6)
+    assert area_under_roc((logits + found[1]) / found[0], labels) == area_under_roc(logits, labels)
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "message"),
     [
-        ([-2, -1, 1, 2], [0, 0, 1, 1], ValueError, "right side.* more, or harder, videos"),
-        ([2, 1, -1, -2], [0, 0, 1, 1], ValueError, "lean to the wrong class"),
-        ([0, 0], [0, 1], ValueError, "lean to the wrong class"),
-        ([-1, 1], [1, 1], OneClassError, "only fake scores .* temperature fit needs both"),
+        ([-2, -1, 1, 2], [0, 0, 1, 1], ValueError, "would be 0; .* more, or harder, videos"),
+        ([5, 6, 7, 7], [0, 0, 1, 1], ValueError, "would be 0"),
+        ([-1, 0, 0, 1], [0, 0, 1, 1], ValueError, "would be 0"),
+        ([2, 1, -1, -2], [0, 0, 1, 1], ValueError, "do not score higher"),
+        ([1, 2, 1, 2], [0, 0, 1, 1], ValueError, "do not score higher"),
+        ([0.1, 0.1, 0.1], [0, 1, 1], ValueError, "do not score higher"),
+        ([-1, 1], [1, 1], OneClassError, "only fake scores .* temperature and bias needs both"),
         ([math.nan, 1], [0, 1], ValueError, "score 0 is nan"),
     ],
 )
-def test_no_temperature_where_none_is_best(logits, labels, error, message):
+def test_no_scaling_where_none_is_best(logits, labels, error, message):
     with pytest.raises(error, match=message):
-        fit_temperature(logits, labels)
+        fit_platt_scaling(logits, labels)
 
 
 @pytest.mark.parametrize(
@@ -373,8 +380,8 @@ def test_weights_count_as_repetitions():
     labels = (rng.random(80) < expit(logits / 1.5)).astype(int)
     weights = rng.integers(1, 4, 80)
     repeated = np.repeat(np.arange(80), weights)
-    assert fit_temperature(logits, labels, weights) == pytest.approx(
-        fit_temperature(logits[repeated], labels[repeated])
+    assert fit_platt_scaling(logits, labels, weights) == pytest.approx(
+        fit_platt_scaling(logits[repeated], labels[repeated])
     )
     weighted = expected_calibration_error(expit(logits), labels, 5, weights)
     assert weighted == pytest.approx(

@@ -1,14 +1,15 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 
 from caddm_hf.verdicts import (
     Judgement,
+    LogitScaling,
     Reason,
     Thresholds,
     Verdict,
-    calibrated,
     judge_person,
     judge_probability,
     judge_video,
@@ -48,63 +49,74 @@ def test_person_is_judged_by_the_mean():
     assert judgement.fake_probability == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("temperature", [0.3, 2.5])
-def test_calibrated_divides_the_logit(temperature):
+@pytest.mark.parametrize("bias", [-2.0, 0.0, 0.7])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+def test_calibrated_shifts_and_divides_the_logit(temperature, bias):
+    scaling = LogitScaling(temperature, bias)
     for logit in (-30.0, -2.0, -1e-3, 0.0, 0.7, 9.0):
         probability = 1 / (1 + math.exp(-logit))
-        assert calibrated(probability, temperature) == pytest.approx(
-            1 / (1 + math.exp(-logit / temperature)), rel=1e-3
+        assert scaling.calibrated(probability) == pytest.approx(
+            1 / (1 + math.exp(-(logit + bias) / temperature)), rel=1e-3
         )
 
 
+@pytest.mark.parametrize("bias", [-3.0, 0.0, 3.0])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_certainty_and_ties_survive_calibration(temperature):
+def test_certainty_and_ties_survive_calibration(temperature, bias):
+    scaling = LogitScaling(temperature, bias)
     probabilities = [0.0, 1e-60, 1e-9, 0.3, 0.3, 0.5, 0.9, 1.0]
-    served = [calibrated(probability, temperature) for probability in probabilities]
+    served = [scaling.calibrated(probability) for probability in probabilities]
     assert all(0 <= probability <= 1 for probability in served)
     assert np.sign(np.diff(served)).tolist() == np.sign(np.diff(probabilities)).tolist()
-    assert calibrated(0.5, temperature) == 0.5
+    assert (scaling.calibrated(0.5) > 0.5, scaling.calibrated(0.5) < 0.5) == (bias > 0, bias < 0)
 
 
 def test_certainty_is_softened_in_order():
     last = math.nextafter(1.0, 0.0)
-    assert 0.5 < calibrated(last, 4.0) < calibrated(1.0, 4.0) < 1
-    assert 0 < calibrated(0.0, 4.0) < 0.5
+    soft = LogitScaling(4.0)
+    assert 0.5 < soft.calibrated(last) < soft.calibrated(1.0) < 1
+    assert 0 < soft.calibrated(0.0) < 0.5
 
 
 def test_without_calibration_the_probability_is_untouched():
     for probability in np.random.default_rng(0).random(100).tolist():
-        assert calibrated(probability, 1.0) == probability
+        assert LogitScaling().calibrated(probability) == probability
+    assert LogitScaling().is_identity
+    assert not LogitScaling(1.0, 0.1).is_identity
+    assert not LogitScaling(2.0, 0.0).is_identity
 
 
 def test_a_person_is_judged_by_the_calibrated_mean():
-    """Averaging calibrated probabilities would give 0.67 here, calibrating the mean 0.58."""
+    """Averaging calibrated probabilities would give another number than calibrating the mean."""
+    scaling = LogitScaling(2.0, 0.3)
     probabilities = [0.999, 0.999, 0.1, 0.3, 0.9]
     mean = sum(probabilities) / 5
-    judgement = judge_person(probabilities, [100.0] * 5, THRESHOLDS, 48.0, 3, temperature=2.0)
-    odds = math.sqrt(mean / (1 - mean))
+    judgement = judge_person(probabilities, [100.0] * 5, THRESHOLDS, 48.0, 3, scaling=scaling)
+    odds = math.sqrt(mean / (1 - mean) * math.exp(0.3))
     assert judgement.fake_probability == pytest.approx(odds / (1 + odds))
-    averaged = np.mean([calibrated(probability, 2.0) for probability in probabilities])
+    averaged = np.mean([scaling.calibrated(probability) for probability in probabilities])
     assert abs(averaged - judgement.fake_probability) > 0.02
 
 
-def test_no_temperature_changes_who_is_more_suspicious():
+def test_no_calibration_changes_who_is_more_suspicious():
     rng = np.random.default_rng(0)
     people = [
         (1 / (1 + np.exp(-rng.normal(0, 6, rng.integers(3, 12))))).tolist() for _ in range(500)
     ]
 
-    def ranking(temperature: float) -> list[int]:
+    def ranking(scaling: LogitScaling) -> list[int]:
         served = [
             judge_person(
-                person_, [100.0] * len(person_), THRESHOLDS, 48.0, 3, temperature=temperature
+                person_, [100.0] * len(person_), THRESHOLDS, 48.0, 3, scaling=scaling
             ).fake_probability
             for person_ in people
         ]
         assert len(set(served)) > 400
         return np.argsort(served, kind="stable").tolist()
 
-    assert ranking(0.3) == ranking(1.0) == ranking(4.0)
+    plain = ranking(LogitScaling())
+    for temperature, bias in product((0.3, 1.0, 4.0), (-2.0, 0.0, 2.0)):
+        assert ranking(LogitScaling(temperature, bias)) == plain
 
 
 def test_small_faces_do_not_count():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from made_media import write_video
 from made_reports import made_face, made_report
+from made_scores import MadeVideo, made_table
 from PIL import Image
 from skimage import data
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
@@ -16,7 +17,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 from caddm_hf import DetectionConfig, MediaError, ModelError, Verdict, VideoDetector
 from caddm_hf.model_loading import LoadedModel, load_model, untrained_model
 from caddm_hf.report import PersonReport
-from caddm_hf.verdicts import Judgement, Reason, Thresholds, calibrated, log_odds
+from caddm_hf.score_table import gather_videos
+from caddm_hf.verdicts import Judgement, LogitScaling, Reason, Thresholds, log_odds
 
 DECIDED = Thresholds(0.5, 0.5)
 
@@ -132,9 +134,11 @@ def test_thresholds_come_with_the_checkpoint():
 
 
 def test_people_are_judged_by_the_calibrated_mean(tmp_path):
-    """Calibration softens each frame by itself, and a person's mean as a whole."""
+    """Calibration changes each frame by itself, and a person's mean as a whole."""
     loaded = untrained_model()
-    loaded.model.config.calibration_temperature = 3.0
+    scaling = LogitScaling(3.0, -1.2)
+    loaded.model.config.calibration_temperature = scaling.temperature
+    loaded.model.config.calibration_bias = scaling.bias
     detector = VideoDetector(loaded, DetectionConfig(thresholds=DECIDED))
     clip = write_video(tmp_path / "two.mp4", two_people(30))
     seen = detector.look(clip, frames=8)
@@ -150,10 +154,17 @@ def test_people_are_judged_by_the_calibrated_mean(tmp_path):
         plain = [face.uncalibrated_probability for face in person.faces]
         assert max(plain) - min(plain) > 0.01
         assert [face.fake_probability for face in person.faces] == pytest.approx(
-            [calibrated(probability, 3.0) for probability in plain], abs=1e-5
+            [scaling.calibrated(probability) for probability in plain], abs=1e-5
         )
-        assert person.judgement.fake_probability == pytest.approx(calibrated(np.mean(plain), 3.0))
-    assert report.calibration_temperature == 3.0
+        assert person.judgement.fake_probability == pytest.approx(
+            scaling.calibrated(np.mean(plain))
+        )
+    assert report.scaling == scaling
+    # An evaluation of the same frames serves the same probability.
+    person = report.people[0]
+    logits = [log_odds(face.uncalibrated_probability) for face in person.faces]
+    videos = gather_videos(made_table([MadeVideo("same", 1, logits)], scaling))
+    assert videos.probabilities[0] == pytest.approx(person.judgement.fake_probability)
     (frame, *_) = report.to_dict()["people"][0]["frames"]
     first = report.people[0].faces[0]
     assert frame["uncalibrated_probability"] == pytest.approx(
@@ -164,8 +175,9 @@ def test_people_are_judged_by_the_calibrated_mean(tmp_path):
 def test_the_largest_faces_give_the_calibrated_video_score():
     faces = [made_face(0.0, 0.9, 200), made_face(0.0, 0.1, 50), made_face(1.0, 0.2, 200)]
     people = [PersonReport(1, Judgement(Verdict.CANNOT_TELL), [face]) for face in faces]
-    report = replace(made_report(people), calibration_temperature=3.0)
-    assert report.largest_face_probability() == pytest.approx(calibrated(0.55, 3.0))
+    report = replace(made_report(people), calibration_temperature=3.0, calibration_bias=-0.7)
+    served = LogitScaling(3.0, -0.7).calibrated(0.55)
+    assert report.largest_face_probability() == pytest.approx(served)
 
 
 def test_progress_is_told_and_can_stop_the_work(detector, face_clip):
@@ -251,6 +263,7 @@ def test_report_is_plain_json(detector, face_clip):
         "duration_s",
         "frames_sampled",
         "calibration_temperature",
+        "calibration_bias",
         "model",
         "people",
     }

@@ -21,7 +21,9 @@ class CaddmConfig(PreTrainedConfig):
         genuine_negatives: anchors learn from genuine crops, too, that nothing is there; the
             paper has negatives in forged crops only.
         calibration_temperature: the difference of the two logits is divided by it before it
-            becomes a probability, as is the logit of a mean over frames; 1 means not calibrated.
+            becomes a probability, as is the logit of a mean over frames. With a bias of 0, 1
+            means not calibrated.
+        calibration_bias: added to the same logits before they are divided.
         real_below: a probability of "fake" below this is called real.
         fake_above: a probability of "fake" above this is called fake; between the two
             lies the undecided band.
@@ -41,6 +43,7 @@ class CaddmConfig(PreTrainedConfig):
         detection_loss_weight: float = 0.1,
         genuine_negatives: bool = False,
         calibration_temperature: float = 1.0,
+        calibration_bias: float = 0.0,
         real_below: float = 0.4,
         fake_above: float = 0.6,
         trained: bool = True,
@@ -54,6 +57,8 @@ class CaddmConfig(PreTrainedConfig):
             raise ValueError(
                 f"calibration_temperature must be a positive number, got {calibration_temperature}"
             )
+        if not math.isfinite(calibration_bias):
+            raise ValueError(f"calibration_bias must be a finite number, got {calibration_bias}")
         if not 0 <= real_below <= fake_above <= 1:
             raise ValueError(
                 "the thresholds must satisfy 0 <= real_below <= fake_above <= 1, got "
@@ -69,6 +74,7 @@ class CaddmConfig(PreTrainedConfig):
         self.detection_loss_weight = detection_loss_weight
         self.genuine_negatives = genuine_negatives
         self.calibration_temperature = calibration_temperature
+        self.calibration_bias = calibration_bias
         self.real_below = real_below
         self.fake_above = fake_above
         self.trained = trained

@@ -286,12 +286,15 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
         output.loss = loss
 
     def fake_probability(self, output: CaddmOutput) -> Tensor:
-        """(B,) calibrated probability of "fake": sigmoid of the logits' difference / temperature.
+        """(B,) calibrated probability of "fake".
 
-        With temperature 1 this is the softmax of the logits.
+        It is sigmoid((logits' difference + bias) / temperature): with temperature 1 and bias 0 the
+        softmax of the logits.
         """
         difference = output.logits[:, 1].float() - output.logits[:, 0].float()
-        return torch.sigmoid(difference / self.config.calibration_temperature)
+        config = self.config
+        shifted = difference + config.calibration_bias
+        return torch.sigmoid(shifted / config.calibration_temperature)
 
     @property
     def negatives_per_positive(self) -> float:
