@@ -48,7 +48,7 @@ TASK = "video-deepfake-detection"
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
 # Memory for the frames in which faces are sought at one time.
 SEARCHED_BYTES = 128 * 2**20
-SEARCHES_AHEAD = 4  # two at work and one to go on with while faces are cut and tracked
+SEARCHES_AHEAD = 4  # two at work and two to go on with while faces are cut and tracked
 VIDEOS_AHEAD = 2
 
 
