@@ -9,7 +9,8 @@ process of its own, timed from when the model is loaded, as is the one process t
 It also shows ten calls one after the other in a process that has already judged one: what is gained
 there is only that one video's end and the next one's beginning overlap. "memory" judges a clip of
 30 seconds and one of 60 minutes, the same packets over and over, each in a process of its own, and
-shows their peak resident sizes. Without a clip one of 640x480 is made.
+shows their peak resident sizes. The model, with random weights, is loaded from its folder as any
+other is, and exported before where the backend wants that. Without a clip one of 640x480 is made.
 """
 
 import argparse
@@ -120,16 +121,24 @@ def main() -> None:
     parser.add_argument("--only", choices=("many", "memory"), help="one of the two")
     parser.add_argument("--peak_only", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--timed", choices=tuple(HOW), help=argparse.SUPPRESS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.timed or options.peak_only:
-        detector = untrained_detector(options.backbone, options.backend)
+        detector = VideoDetector.from_pretrained(
+            options.model, device="cpu", backend=options.backend
+        )
         if options.timed:
             print_seconds(options.timed, detector, options.clip)
         else:
             print_peak(detector, options.clip)
         return
-    network = ["--backbone", options.backbone, "--backend", options.backend]
     with tempfile.TemporaryDirectory() as folder:
+        model = str(Path(folder) / "model")
+        untrained = untrained_detector(options.backbone)
+        untrained.model.save_pretrained(model)
+        untrained.image_processor.save_pretrained(model)
+        VideoDetector.from_pretrained(model, device="cpu", backend=options.backend)  # exports it
+        network = ["--model", model, "--backend", options.backend]
         _, size_hw, count, face_px = MADE_CLIPS[0]
         clip = options.clip or write_video(
             Path(folder) / "clip.mp4", moving_portrait(size_hw, count, face_px)

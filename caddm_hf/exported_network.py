@@ -52,19 +52,26 @@ PROCESSOR_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class ExportedNetwork:
     """An export that passed every check.
 
     Attributes:
-        content: the ONNX file.
+        content: the ONNX file; None once it was handed over.
         runtime: "onnx" or "openvino", what it is meant for; both can read it.
         int8: whether it is quantised.
     """
 
-    content: bytes
+    content: bytes | None
     runtime: str
     int8: bool
+
+    def hand_over(self) -> bytes:
+        """The ONNX file, once: it is as large as the weights, and a runtime makes its own of it."""
+        content, self.content = self.content, None
+        if content is None:
+            raise ValueError("This export was handed over already: read it again.")
+        return content
 
 
 def onnx_installed() -> bool:

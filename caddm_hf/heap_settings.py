@@ -7,7 +7,14 @@ takes.)
 """
 
 import ctypes
+import mmap
 import sys
+from collections.abc import Iterable
+
+from torch import Tensor
+
+# Of Linux's madvise(2): give these pages up, they come back by themselves when they are used.
+MADV_PAGEOUT = 21
 
 
 def return_freed_memory() -> None:
@@ -18,3 +25,31 @@ def return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # another C library
         return
+
+
+def page_out(tensors: Iterable[Tensor]) -> None:
+    """Let go of the memory behind tensors that may not be used again, where it costs nothing.
+
+    Loaded weights are a mapped file as a rule, whose pages the system reads again when they are
+    used. Of other memory, and on systems that cannot do this, nothing is let go.
+
+    Args:
+        tensors: keep their values; those that are not on the CPU are passed over.
+    """
+    if sys.platform != "linux":
+        return
+    spans = sorted(
+        {
+            (storage.data_ptr(), storage.nbytes())
+            for storage in (t.untyped_storage() for t in tensors if t.device.type == "cpu")
+        }
+    )
+    try:
+        advise = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return
+    for start, length in spans:
+        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        whole = (start + length - first) // mmap.PAGESIZE * mmap.PAGESIZE
+        if whole > 0:
+            advise(ctypes.c_void_p(first), ctypes.c_size_t(whole), MADV_PAGEOUT)

@@ -32,6 +32,7 @@ from .exported_network import (
     read_exported,
     trim_cache,
 )
+from .heap_settings import page_out, return_freed_memory
 from .model_loading import LoadedModel, ModelError
 from .modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 from .network_export import export_network
@@ -96,7 +97,7 @@ class OnnxNetwork:
         options.enable_cpu_mem_arena = False  # it would keep the largest batch's memory for good
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
-            exported.content, options, providers=["CPUExecutionProvider"]
+            exported.hand_over(), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, pixel_values: Tensor) -> CaddmOutput:
@@ -119,7 +120,7 @@ class OpenVinoNetwork:
         self.calls_at_once = torch.get_num_threads()
         core = openvino.Core()
         self._compiled = core.compile_model(
-            core.read_model(exported.content),
+            core.read_model(exported.hand_over()),
             "CPU",
             {
                 # On some CPUs it would compute in bfloat16.
@@ -243,7 +244,7 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
     """An export in a runtime, once it has answered like torch.
 
     Args:
-        exported: what passed the checks.
+        exported: what passed the checks; its content is handed over.
         runtime: one of `RUNTIMES`.
         loaded: the model it stands for.
 
@@ -251,8 +252,13 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
         ModelError: the runtime refuses it, or it answers differently.
     """
     assert runtime in RUNTIMES, runtime
+    weights = list(loaded.model.state_dict().values())
+    # While a runtime builds its own weights, several copies of them are in memory.
+    page_out(weights)
+    return_freed_memory()
     try:
         network = (OnnxNetwork if runtime == "onnx" else OpenVinoNetwork)(exported)
+        return_freed_memory()
         difference = largest_difference(network, loaded)
     except Exception as error:  # both have exception types of their own, which may be absent
         reason = " ".join(str(error).split())[:200]
@@ -263,6 +269,8 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
             f"The export answers differently from the model's weights in {PACKAGES[runtime]} "
             f"(probabilities by up to {difference:.2g}, allowed {tolerance:.2g})."
         )
+    page_out(weights)  # they may not be used again
+    return_freed_memory()
     return network
 
 

@@ -24,6 +24,7 @@ from .exported_network import (
     onnx_installed,
     write_metadata,
 )
+from .heap_settings import page_out, return_freed_memory
 from .model_loading import LoadedModel, ModelError
 from .modeling_caddm import CaddmForDeepfakeDetection
 
@@ -83,6 +84,9 @@ def export_network(
     import onnx
 
     model = onnx.ModelProto.FromString(_trace(loaded.model))
+    # From here on several copies of the weights are in memory; torch's were read again above.
+    page_out(loaded.model.state_dict().values())
+    return_freed_memory()
     _free_batch(model)
     _fold_constants(model)
     if int8_crops is not None:

@@ -209,3 +209,12 @@ def test_interrupted_export_leaves_the_old_file(small, tmp_path, monkeypatch):
 def test_every_name_can_be_asked_for():
     assert set(inference_backends.DTYPES) < set(BACKENDS)
     assert {"auto", "torch", "onnx", "openvino", "onnx-int8", "openvino-int8"} < set(BACKENDS)
+
+
+@needs_onnx
+def test_an_export_is_handed_over_once(small):
+    loaded, path = small
+    exported = read_exported(path, loaded, fingerprint(loaded))
+    assert exported.hand_over() == path.read_bytes()
+    with pytest.raises(ValueError, match="handed over"):
+        exported.hand_over()
