@@ -28,22 +28,24 @@ from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .atomic_files import write_atomically
+from .calibration_error import (
+    class_weights,
+    error_if_calibrated,
+    expected_calibration_error,
+    reliability_curve,
+)
 from .configuration_caddm import CaddmConfig
 from .evaluation import check_both_classes, proportion
 from .frame_dataset import FrameDataError
 from .score_statistics import (
     OneClassError,
     area_under_roc,
-    equal_class_weights,
-    expected_calibration_error,
     fit_platt_scaling,
-    reliability_curve,
     threshold_at_false_positive_rate,
 )
 from .score_table import gather_videos
 from .verdicts import LogitScaling, Thresholds, log_odds
 
-BINS = 15
 FOLDS = 5
 # Thresholds are rounded outwards to so many decimals: they were computed in double precision,
 # and the detector compares probabilities of single precision with them.
@@ -108,28 +110,40 @@ def video_logits(table: pa.Table) -> VideoLogits:
     return VideoLogits(logits, scored.labels, groups)
 
 
-def fit_video_scaling(videos: VideoLogits) -> LogitScaling:
-    """The scaling with which the videos' probabilities fit their labels best, classes alike.
+def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitScaling:
+    """The scaling with which the videos' probabilities fit their labels best.
+
+    Args:
+        videos: of both classes.
+        prior: the share of fakes that a probability presumes; None for that of the videos.
 
     Raises:
         FrameDataError: no temperature above 0 is best; the sentence says why.
     """
     try:
-        weights = equal_class_weights(videos.labels)
+        weights = class_weights(videos.labels, prior)
         return LogitScaling(*fit_platt_scaling(videos.logits, videos.labels, weights))
     except (ValueError, OneClassError) as error:
         raise FrameDataError(f"No temperature and bias can be fitted: {error}.") from None
 
 
-def negative_log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log of the probability given to each sample's own label, classes weighing alike."""
+def negative_log_likelihood(
+    probabilities: np.ndarray, labels: np.ndarray, prior: float | None = None
+) -> float:
+    """Mean of -log of the probability given to each sample's own label."""
     own = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=equal_class_weights(labels)))
+    weights = class_weights(labels, prior)
+    return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=weights))
 
 
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The expected calibration error, classes weighing alike."""
-    return expected_calibration_error(probabilities, labels, BINS, equal_class_weights(labels))
+def calibration_error(
+    probabilities: np.ndarray, labels: np.ndarray, prior: float | None = None
+) -> dict[str, float]:
+    """The expected calibration error, and what calibrated probabilities would show by chance."""
+    weights = class_weights(labels, prior)
+    error = expected_calibration_error(probabilities, labels, weights=weights)
+    by_chance = error_if_calibrated(probabilities, labels, prior)
+    return {"expected_calibration_error": error, "error_if_calibrated": by_chance}
 
 
 def calibrate_table(
@@ -138,6 +152,7 @@ def calibrate_table(
     miss_rate: float | None = None,
     shipped: tuple[LogitScaling, Thresholds] = (LogitScaling(), Thresholds(0.4, 0.6)),
     seed: int = 0,
+    prior: float | None = None,
 ) -> Calibration:
     """Temperature, bias, thresholds and figures from a scores table.
 
@@ -148,12 +163,13 @@ def calibrate_table(
         miss_rate: accepted share of fakes called real; by default the first of `rates`.
         shipped: the model's calibration and thresholds so far.
         seed: of the folds.
+        prior: the share of fakes that a probability presumes, in (0, 1); None for the table's.
 
     Raises:
         FrameDataError: the scores cannot be calibrated; the sentence says why.
     """
     logits = video_logits(table)
-    scaling = fit_video_scaling(logits)
+    scaling = fit_video_scaling(logits, prior)
     old_scaling, old = shipped
     before, after = logits.probabilities(old_scaling), logits.probabilities(scaling)
     miss_rate = rates[0] if miss_rate is None else miss_rate
@@ -171,9 +187,13 @@ def calibrate_table(
             "after": {"real_below": real_below, "fake_above": fake_above},
         },
         "stated_rates": {"false_positive": rates[0], "miss": miss_rate},
-        "before": _figures(before, logits.labels, old.real_below, old.fake_above),
-        "after": _figures(after, logits.labels, real_below, fake_above),
-        "held_out": _held_out(logits, rates[0], miss_rate, seed),
+        "prior": {
+            "fake_share": float(np.mean(logits.labels)) if prior is None else prior,
+            "as_found": prior is None,
+        },
+        "before": _figures(before, logits.labels, old, prior),
+        "after": _figures(after, logits.labels, Thresholds(real_below, fake_above), prior),
+        "held_out": _held_out(logits, rates[0], miss_rate, seed, prior),
         "at_rates": [
             {
                 "rate": rate,
@@ -217,14 +237,15 @@ def _share(hits: np.ndarray) -> dict:
 
 
 def _figures(
-    probabilities: np.ndarray, labels: np.ndarray, real_below: float, fake_above: float
+    probabilities: np.ndarray, labels: np.ndarray, thresholds: Thresholds, prior: float | None
 ) -> dict:
-    curve = reliability_curve(probabilities, labels, BINS, equal_class_weights(labels))
+    real_below, fake_above = thresholds.real_below, thresholds.fake_above
+    curve = reliability_curve(probabilities, labels, weights=class_weights(labels, prior))
     genuine, fake = probabilities[labels == 0], probabilities[labels == 1]
     undecided = (probabilities >= real_below) & (probabilities <= fake_above)
     return {
-        "expected_calibration_error": calibration_error(probabilities, labels),
-        "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
+        **calibration_error(probabilities, labels, prior),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
         "video_auc": area_under_roc(probabilities, labels),
         "false_positive_rate": _share(genuine > fake_above),
         "miss_rate": _share(fake < real_below),
@@ -238,7 +259,9 @@ def _figures(
     }
 
 
-def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> dict:
+def _held_out(
+    logits: VideoLogits, rate: float, miss_rate: float, seed: int, prior: float | None
+) -> dict:
     """The same figures on videos that had no part in the fit, fold by fold.
 
     Videos of one source stay in one fold. What is fitted and judged on the same videos flatters;
@@ -256,7 +279,7 @@ def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> 
         part = logits.select(fitted)
         try:
             check_both_classes(part.labels, "A fold")
-            scaling = fit_video_scaling(part)
+            scaling = fit_video_scaling(part, prior)
         except FrameDataError as error:
             return {"folds": 0, "why": f"{error}"}
         below, above = _band(part.probabilities(scaling), part.labels, rate, miss_rate)
@@ -266,8 +289,8 @@ def _held_out(logits: VideoLogits, rate: float, miss_rate: float, seed: int) -> 
     labels = logits.labels
     return {
         "folds": folds,
-        "expected_calibration_error": calibration_error(probabilities, labels),
-        "negative_log_likelihood": negative_log_likelihood(probabilities, labels),
+        **calibration_error(probabilities, labels, prior),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
         "false_positive_rate": _share(called_fake[labels == 0]),
         "miss_rate": _share(called_real[labels == 1]),
         "undecided": _share(~called_fake & ~called_real),

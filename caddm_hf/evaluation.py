@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from .calibration_error import error_if_calibrated, expected_calibration_error
 from .detection_config import DetectionConfig
 from .frame_dataset import FrameDataError
 from .score_statistics import (
@@ -112,13 +113,14 @@ def evaluate_table(
 
     Args:
         table: of `complete_table`, one model, one collection, clean.
-        thresholds: of the model; None leaves out the figures of verdicts.
+        thresholds: of the model; None leaves out the figures of verdicts and of calibration.
         bootstrap: how intervals are made.
 
     Returns:
-        "overall" (see `summarise`), "datasets" and "methods": lists of the same for each
-        dataset and compression, and for each method's fakes against the genuine videos of
-        their dataset and compression, and "failures": the videos without a score.
+        "overall" (see `summarise`; with "frames" and "calibration"), "datasets" and
+        "methods": lists of the same for each dataset and compression, and for each method's
+        fakes against the genuine videos of their dataset and compression, and "failures": the
+        videos without a score.
 
     Raises:
         FrameDataError: there are no videos, or only genuine or only fake ones.
@@ -127,6 +129,8 @@ def evaluate_table(
     check_both_classes(videos.labels, "The data")
     overall = summarise(videos, thresholds, bootstrap)
     overall["frames"] = summarise_frames(table, bootstrap)
+    if thresholds is not None and len(set(videos.labels[videos.scored])) == 2:
+        overall["calibration"] = calibration_of(videos.select(videos.scored))
     places = np.array([f"{key.dataset}\n{key.compression}" for key in videos.keys])
     blocks, methods = [], []
     for place in dict.fromkeys(places):
@@ -252,6 +256,17 @@ def judge_videos(videos: Videos, thresholds: Thresholds) -> dict:
         "accuracy": proportion(right, right + wrong),
         "right_of_all": proportion(right, len(videos)),
         "decided_of_all": proportion(right + wrong, len(videos)),
+    }
+
+
+def calibration_of(videos: Videos) -> dict:
+    """Whether the probabilities of scored videos of both classes are what they say."""
+    return {
+        "fake_share": float(videos.labels.mean()),
+        "expected_calibration_error": expected_calibration_error(
+            videos.probabilities, videos.labels
+        ),
+        "error_if_calibrated": error_if_calibrated(videos.probabilities, videos.labels),
     }
 
 

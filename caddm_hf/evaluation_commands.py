@@ -96,6 +96,12 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
         help="accepted share of fakes called real (default: the first false-positive rate)",
     )
     calibrate.add_argument(
+        "--prior",
+        type=_rate,
+        metavar="SHARE",
+        help="the share of fakes that a probability presumes (default: that of the collection)",
+    )
+    calibrate.add_argument(
         "--save-to",
         type=Path,
         metavar="FOLDER",

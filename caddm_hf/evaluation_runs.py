@@ -254,7 +254,7 @@ def _calibrate(options: argparse.Namespace) -> None:
     config = loaded.model.config
     shipped = (scaling_of(loaded), Thresholds(config.real_below, config.fake_above))
     rates = options.false_positive_rate
-    found = calibrate_table(table, rates, options.miss_rate, shipped, options.seed)
+    found = calibrate_table(table, rates, options.miss_rate, shipped, options.seed, options.prior)
     described = describe_data(data, scoring.key(data)[0]) | {"frames": options.frames}
     report = envelope(
         "calibration",
@@ -287,6 +287,7 @@ def _store(
     record = {
         "collection": {key: described[key] for key in keys},
         "stated_rates": found.report["stated_rates"],
+        "prior": found.report["prior"],
     }
     if save_to is None:
         store_calibration(folder, found, record)

@@ -1,5 +1,6 @@
 """The words of each measurement: its section of the model card, in Markdown."""
 
+from .calibration_error import BINS
 from .evaluation import LEVEL
 from .evaluation_report import data_lines, markdown_table, model_lines, shown
 from .localisation import THRESHOLDS
@@ -14,7 +15,7 @@ SURE = (
 
 def evaluation_section(report: dict) -> str:
     """Of the JSON that `evaluate` writes."""
-    ranking, verdicts, methods = [], [], []
+    ranking, verdicts, probabilities, methods = [], [], [], []
     for result in report["results"]:
         who = (result["model"], result["collection"])
         overall = result["overall"]
@@ -47,6 +48,16 @@ def evaluation_section(report: dict) -> str:
                     undecided,
                     counts["failed"],
                     shown(judged["right_of_all"], percent=True),
+                )
+            )
+        if "calibration" in overall:
+            found = overall["calibration"]
+            probabilities.append(
+                (
+                    *who,
+                    f"{found['fake_share']:.1%}",
+                    f"{found['expected_calibration_error']:.3f}",
+                    f"{found['error_if_calibrated']:.3f}",
                 )
             )
         for block in result["methods"]:
@@ -104,6 +115,18 @@ def evaluation_section(report: dict) -> str:
                 verdicts,
                 words=2,
             ),
+        ]
+    if probabilities:
+        parts += [
+            "### Probabilities as served",
+            markdown_table(
+                ("model", "data", "fakes", "expected calibration error", "by chance alone"),
+                probabilities,
+                words=2,
+            ),
+            f"The error has {BINS} bins. Chance alone would show as much as the last column says, "
+            "were the probabilities right; where fakes are rarer or more frequent than the model's "
+            "calibration presumes, the error grows.",
         ]
     parts += [
         "### By method",
@@ -203,6 +226,7 @@ def calibration_section(report: dict) -> str:
                 ("", "before", "after, same videos", "after, held out"),
                 [
                     row("expected calibration error", "expected_calibration_error", False),
+                    row("the same by chance alone", "error_if_calibrated", False),
                     row("negative log likelihood", "negative_log_likelihood", False),
                     row("video AUC, as served", "video_auc", False),
                     row("genuine called fake", "false_positive_rate", True),
@@ -210,9 +234,11 @@ def calibration_section(report: dict) -> str:
                     row("undecided", "undecided", True),
                 ],
             ),
-            f"{held_words} A probability means what it says where genuine and fake videos are "
-            f"equally frequent: both classes weigh the same here ({found['videos']['genuine']} "
-            f"genuine and {found['videos']['fake']} fake videos).",
+            f"{held_words} A probability presumes that {found['prior']['fake_share']:.1%} of "
+            f"videos are fake{', as here' if found['prior']['as_found'] else ''} "
+            f"({found['videos']['genuine']} genuine and {found['videos']['fake']} fake videos). "
+            f"The error has {BINS} bins; by chance alone so few videos show the one below it, were "
+            "the probabilities right.",
             markdown_table(
                 ("stated rate", "threshold", "genuine called fake", "fakes detected"), rates
             ),

@@ -10,8 +10,10 @@ import ctypes
 import mmap
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:  # commands show their help without waiting for torch
+    from torch import Tensor
 
 # Of Linux's madvise(2): give these pages up, they come back by themselves when they are used.
 MADV_PAGEOUT = 21
@@ -27,7 +29,7 @@ def return_freed_memory() -> None:
         return
 
 
-def page_out(tensors: Iterable[Tensor]) -> None:
+def page_out(tensors: "Iterable[Tensor]") -> None:
     """Let go of the memory behind tensors that may not be used again, where it costs nothing.
 
     Loaded weights are a mapped file as a rule, whose pages the system reads again when they are

@@ -1,4 +1,4 @@
-"""Statistics on detector scores: intervals, calibration, thresholds.
+"""Statistics on detector scores: intervals, Platt scaling, thresholds.
 
 Higher scores mean more likely fake; label 1 is fake, 0 genuine. A sample is *called fake*
 when its score lies strictly above the threshold: on a tie the doubt counts for the genuine
@@ -25,7 +25,6 @@ from .video_metrics import (
     area_under_roc,
     average_precision,
     check_labels,
-    check_probabilities,
     check_scores,
     equal_error_rate,
     require_both_classes,
@@ -34,17 +33,14 @@ from .video_metrics import (
 __all__ = [
     "BootstrapInterval",
     "OneClassError",
-    "ReliabilityCurve",
     "VideoScores",
     "aggregate_by_video",
     "area_under_roc",
     "average_precision",
     "bootstrap_interval",
     "equal_error_rate",
-    "expected_calibration_error",
     "false_positive_rate",
     "fit_platt_scaling",
-    "reliability_curve",
     "threshold_at_false_positive_rate",
     "wilson_interval",
 ]
@@ -76,25 +72,6 @@ class BootstrapInterval:
     level: float
     samples: int
     redrawn: int
-
-
-@dataclass(frozen=True, eq=False)
-class ReliabilityCurve:
-    """Predicted against observed share of fakes in the M bins that hold a sample.
-
-    Attributes:
-        bin_edges: (M, 2) lower (exclusive, but for 0) and upper (inclusive) bound of each bin.
-        mean_probabilities: (M,) mean predicted probability of fake.
-        fake_shares: (M,) share of samples that are fake.
-        counts: (M,) int64, samples in the bin.
-        weights: (M,) the sum of their weights.
-    """
-
-    bin_edges: np.ndarray
-    mean_probabilities: np.ndarray
-    fake_shares: np.ndarray
-    counts: np.ndarray
-    weights: np.ndarray
 
 
 def bootstrap_interval(
@@ -216,71 +193,6 @@ def _weighted_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) ->
     genuine_below = np.cumsum(genuine, axis=1) - genuine
     won = (fakes * (2 * genuine_below + genuine)).sum(axis=1)
     return won / (2 * fakes.sum(axis=1) * genuine.sum(axis=1))
-
-
-def equal_class_weights(labels: ArrayLike) -> np.ndarray:
-    """(N,) weights of samples with which both classes weigh the same, mean 1.
-
-    Args:
-        labels: (N,) 0 genuine, 1 fake, both present.
-    """
-    checked = check_labels(labels, len(np.asarray(labels)))
-    require_both_classes(checked, "equal weights need")
-    return len(checked) / 2 / np.bincount(checked)[checked]
-
-
-def reliability_curve(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    bins: int = 15,
-    weights: ArrayLike | None = None,
-) -> ReliabilityCurve:
-    """Group samples by predicted probability of fake and count the fakes in each group.
-
-    Args:
-        probabilities: (N,) probability of fake, in [0, 1].
-        labels: (N,) 0 genuine, 1 fake.
-        bins: number of bins of equal width over [0, 1], closed above; empty ones are left out.
-        weights: (N,) positive, how much each sample counts in means and shares; 1 by default.
-    """
-    checked = check_probabilities(probabilities)
-    weight = np.ones(len(checked)) if weights is None else check_scores(weights)
-    checked_labels = check_labels(labels, len(checked))
-    if bins < 1:
-        raise ValueError(f"bins must be at least 1, got {bins}")
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.searchsorted(edges[1:-1], checked)
-    counts = np.bincount(index, minlength=bins)
-    kept = np.flatnonzero(counts)
-
-    def total(values: np.ndarray) -> np.ndarray:
-        return np.bincount(index, weights=values * weight, minlength=bins)[kept]
-
-    all_weights = total(np.ones(len(checked)))
-    return ReliabilityCurve(
-        bin_edges=np.stack([edges[kept], edges[kept + 1]], axis=1),
-        mean_probabilities=total(checked) / all_weights,
-        fake_shares=total(checked_labels) / all_weights,
-        counts=counts[kept],
-        weights=all_weights,
-    )
-
-
-def expected_calibration_error(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    bins: int = 15,
-    weights: ArrayLike | None = None,
-) -> float:
-    """Mean gap between predicted and observed share of fakes, weighted as samples lie in bins.
-
-    The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
-    to the probability of fake instead of the confidence of the winning class. Arguments as in
-    `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high.
-    """
-    curve = reliability_curve(probabilities, labels, bins, weights)
-    gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
-    return float(np.average(gaps, weights=curve.weights))
 
 
 def fit_platt_scaling(

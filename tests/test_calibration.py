@@ -10,21 +10,16 @@ import pytest
 from made_scores import MadeVideo, made_table, write_tiny_model
 
 from caddm_hf.calibration import (
-    BINS,
     calibrate_table,
-    calibration_error,
     fit_video_scaling,
     store_calibration,
     video_logits,
 )
+from caddm_hf.calibration_error import class_weights, expected_calibration_error
 from caddm_hf.evaluation import Bootstrap, evaluate_table
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.model_loading import load_model
-from caddm_hf.score_statistics import (
-    equal_class_weights,
-    expected_calibration_error,
-    fit_platt_scaling,
-)
+from caddm_hf.score_statistics import fit_platt_scaling
 from caddm_hf.score_table import gather_videos, numbers
 from caddm_hf.verdicts import LogitScaling, Thresholds
 from caddm_hf.video_detection import VideoDetector
@@ -74,7 +69,7 @@ def test_a_bias_repairs_what_no_temperature_can():
     logits = video_logits(table)
     labels = logits.labels
     alone = min(
-        calibration_error(logits.probabilities(LogitScaling(temperature)), labels)
+        expected_calibration_error(logits.probabilities(LogitScaling(temperature)), labels)
         for temperature in np.geomspace(0.05, 20, 60)
     )
     together = calibrate_table(table, RATES).report["after"]["expected_calibration_error"]
@@ -96,7 +91,7 @@ def test_the_scaling_is_that_of_the_logits_of_the_means():
     )
 
 
-def test_how_many_fakes_there_are_changes_no_probability():
+def test_with_a_prior_the_number_of_fakes_changes_nothing():
     """The same videos, the fakes three times over: calibration and figures stay."""
     videos = miscalibrated(2.0, count=400, bias=1.0)
     copies = [
@@ -104,11 +99,23 @@ def test_how_many_fakes_there_are_changes_no_probability():
         for video in videos
         for number in range(3 if video.label else 1)
     ]
-    once, more = (calibrate_table(made_table(given), RATES) for given in (videos, copies))
+    once, more, as_found = (
+        calibrate_table(made_table(given), RATES, prior=prior)
+        for given, prior in ((videos, 0.3), (copies, 0.3), (copies, None))
+    )
     assert more.temperature == pytest.approx(once.temperature, rel=1e-6)
     assert more.bias == pytest.approx(once.bias, rel=1e-6)
     for figure in ("expected_calibration_error", "negative_log_likelihood"):
         assert more.report["after"][figure] == pytest.approx(once.report["after"][figure])
+    assert more.report["prior"] == {"fake_share": 0.3, "as_found": False}
+    # As found the fakes are more, and so is the probability of being one: by as much as the odds.
+    share = np.mean([video.label for video in copies])
+    assert as_found.report["prior"] == {"fake_share": pytest.approx(share), "as_found": True}
+    odds = math.log(share / (1 - share)) - math.log(0.3 / 0.7)
+    risen = as_found.bias / as_found.temperature - more.bias / more.temperature
+    assert risen == pytest.approx(odds, rel=0.1)
+    for figure in ("false_positive_rate", "miss_rate", "undecided"):
+        assert as_found.report["after"][figure] == more.report["after"][figure]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -183,14 +190,15 @@ def test_no_band_is_left_where_one_threshold_keeps_both_rates():
 def test_the_report_is_that_of_its_own_definitions():
     videos = miscalibrated(3.0, count=300)
     table = made_table(videos)
-    found = calibrate_table(table, RATES, shipped=(LogitScaling(2.0, 0.8), Thresholds(0.3, 0.7)))
+    shipped = LogitScaling(2.0, 0.8), Thresholds(0.3, 0.7)
+    found = calibrate_table(table, RATES, shipped=shipped, prior=0.5)
     assert found.report["temperature"] == {"before": 2.0, "after": found.temperature}
     assert found.report["bias"] == {"before": 0.8, "after": found.bias}
     labels = np.array([video.label for video in videos])
     logits = np.array([video.logits[0] for video in videos])
     before = 1 / (1 + np.exp(-(logits + 0.8) / 2.0))
     assert found.report["before"]["expected_calibration_error"] == pytest.approx(
-        expected_calibration_error(before, labels, BINS, equal_class_weights(labels))
+        expected_calibration_error(before, labels, weights=class_weights(labels, 0.5))
     )
     assert found.report["before"]["undecided"]["successes"] == int(
         np.sum((before >= 0.3) & (before <= 0.7))

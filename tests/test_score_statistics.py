@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm
-from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -17,12 +16,9 @@ from caddm_hf.score_statistics import (
     area_under_roc,
     average_precision,
     bootstrap_interval,
-    equal_class_weights,
     equal_error_rate,
-    expected_calibration_error,
     false_positive_rate,
     fit_platt_scaling,
-    reliability_curve,
     threshold_at_false_positive_rate,
     wilson_interval,
 )
@@ -225,47 +221,6 @@ def test_bootstrap_coverage_closely(stratified):
     assert coverage(stratified, 4000, 500) == pytest.approx(0.9, abs=0.025)
 
 
-def test_reliability_by_hand():
-    curve = reliability_curve([0.0, 0.1, 0.25, 0.3, 0.9, 1.0], [0, 1, 0, 1, 1, 1], bins=4)
-    assert curve.bin_edges.tolist() == [[0, 0.25], [0.25, 0.5], [0.75, 1]]
-    assert curve.counts.tolist() == [3, 1, 2]
-    assert curve.mean_probabilities == pytest.approx([0.35 / 3, 0.3, 0.95])
-    assert curve.fake_shares == pytest.approx([1 / 3, 1, 1])
-    gap = (3 * abs(0.35 / 3 - 1 / 3) + 0.7 + 2 * 0.05) / 6
-    assert expected_calibration_error(
-        [0.0, 0.1, 0.25, 0.3, 0.9, 1.0], [0, 1, 0, 1, 1, 1], bins=4
-    ) == pytest.approx(gap)
-
-
-@pytest.mark.parametrize("bins", [1, 5, 15])
-def test_reliability_agrees_with_scikit_learn(bins):
-    rng = np.random.default_rng(bins)
-    probabilities = np.round(rng.beta(0.5, 0.5, 500), 2)
-    labels = rng.integers(0, 2, 500)
-    shares, means = calibration_curve(labels, probabilities, n_bins=bins, strategy="uniform")
-    curve = reliability_curve(probabilities, labels, bins)
-    assert curve.fake_shares == pytest.approx(shares)
-    assert curve.mean_probabilities == pytest.approx(means)
-    assert curve.counts.sum() == 500
-
-
-def test_calibration_error_tells_calibrated_from_overconfident():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, 20_000)
-    labels = rng.uniform(size=20_000) < expit(logits)
-    assert expected_calibration_error(expit(logits), labels) < 0.02
-    assert expected_calibration_error(expit(4 * logits), labels) > 0.08
-    assert expected_calibration_error([1.0, 0.0], [0, 1]) == 1.0
-    assert expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
-
-
-def test_calibration_wants_probabilities():
-    with pytest.raises(ValueError, match=r"score 0 is 3.2, outside \[0, 1\]"):
-        expected_calibration_error([3.2, 0.1], [1, 0])
-    with pytest.raises(ValueError, match="bins must be at least 1, got 0"):
-        reliability_curve([0.3], [1], bins=0)
-
-
 @pytest.mark.parametrize("bias", [-2.0, 0.0, 0.5])
 @pytest.mark.parametrize("temperature", [0.05, 1.0, 200.0])
 def test_a_made_up_temperature_and_bias_are_found(temperature, bias):
@@ -383,15 +338,3 @@ def test_weights_count_as_repetitions():
     assert fit_platt_scaling(logits, labels, weights) == pytest.approx(
         fit_platt_scaling(logits[repeated], labels[repeated])
     )
-    weighted = expected_calibration_error(expit(logits), labels, 5, weights)
-    assert weighted == pytest.approx(
-        expected_calibration_error(expit(logits[repeated]), labels[repeated], 5)
-    )
-    assert weighted != pytest.approx(expected_calibration_error(expit(logits), labels, 5))
-
-
-def test_equal_class_weights():
-    weights = equal_class_weights([1, 0, 1, 1])
-    assert weights.tolist() == pytest.approx([2 / 3, 2, 2 / 3, 2 / 3])
-    with pytest.raises(OneClassError):
-        equal_class_weights([1, 1])
