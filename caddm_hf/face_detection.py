@@ -17,6 +17,8 @@ from .mtcnn_cascade import SMALLEST_FACE_PX, MtcnnCascade
 FRAMES_AT_ONCE = 4
 # Black border, as a share of the longer side, for faces at the rim.
 BORDER_SHARE = 1 / 3
+# Without windows of less than half its size a face is found where and as it is with them.
+FACE_TO_WINDOW = 2.0
 # The last network's window before its box is refined, as a multiple of the refined box.
 WINDOW_MARGIN = 1.1
 
@@ -59,6 +61,8 @@ class FaceDetector:
             before faces are sought; boxes and points are given in the full frame.
         least_confidence: faces the last network is less sure of are dropped.
         device: torch device, `None` for the CPU.
+        wanted_px: the larger side from which on a face matters, in pixels of the frame. Where
+            `search` finds one so large in a frame of a video, it may pass over smaller ones.
     """
 
     def __init__(
@@ -66,9 +70,11 @@ class FaceDetector:
         max_side: int = 640,
         least_confidence: float = 0.9,
         device: torch.device | str | None = None,
+        wanted_px: float = 0.0,
     ):
         self.max_side = max_side
         self.least_confidence = least_confidence
+        self.wanted_px = wanted_px
         self.device = torch.device(device or "cpu")
         self._cascade = MtcnnCascade(self.device)
 
@@ -94,6 +100,9 @@ class FaceDetector:
     ) -> list[list[DetectedFace]]:
         """Find faces as serving and data preparation do: again, larger, where there are none.
 
+        Windows for faces too small to matter are most of a search. So where there is a larger
+        face in the first frame, small ones are sought there, and in frames without a larger one.
+
         Args:
             frames_rgb: (H, W, 3) uint8 frames of one video.
             still: a picture, which unlike a frame of a video may be cut tightly around a face.
@@ -102,16 +111,39 @@ class FaceDetector:
             as `detect`. Frames that are larger than `max_side` are searched at twice that size
             if no face is found in any of them.
         """
-        found = self.detect(frames_rgb, border_if_empty=still)
+        zoom = min(1.0, self.max_side / max(max(frame.shape[:2]) for frame in frames_rgb))
+        if still or self.wanted_px * zoom <= SMALLEST_FACE_PX:
+            found = self.detect(frames_rgb, border_if_empty=still)
+        else:
+            found = self.detect(frames_rgb[:1])
+            found += self._detect_like(found[0], frames_rgb[1:])
         if not any(found) and max(max(frame.shape[:2]) for frame in frames_rgb) > self.max_side:
             found = self._detect(frames_rgb, 2 * self.max_side, border_if_empty=False)
         return found
+
+    def _detect_like(
+        self, before: list[DetectedFace], frames_rgb: Sequence[np.ndarray]
+    ) -> list[list[DetectedFace]]:
+        """Faces that matter, if some did in the frame before; all in frames without any."""
+        smallest = min(filter(self._matters, before), key=lambda face: face.size_px, default=None)
+        if smallest is None:
+            return self.detect(frames_rgb)
+        window = min(self.wanted_px, smallest.size_px / FACE_TO_WINDOW)
+        found = self._detect(frames_rgb, self.max_side, False, window)
+        empty = [n for n, faces in enumerate(found) if not any(map(self._matters, faces))]
+        for index, faces in zip(empty, self.detect([frames_rgb[n] for n in empty]), strict=True):
+            found[index] = faces
+        return found
+
+    def _matters(self, face: DetectedFace) -> bool:
+        return face.size_px >= self.wanted_px
 
     def _detect(
         self,
         frames_rgb: Sequence[np.ndarray],
         max_side: int,
         border_if_empty: bool,
+        smallest_px: float = 0.0,
     ) -> list[list[DetectedFace]]:
         found: list[list[DetectedFace]] = [[] for _ in frames_rgb]
         by_size: dict[tuple[int, ...], list[int]] = {}
@@ -124,6 +156,7 @@ class FaceDetector:
                     [frames_rgb[index] for index in chosen],
                     max_side,
                     border_if_empty,
+                    smallest_px,
                 )
                 for index, frame_faces in zip(chosen, faces, strict=True):
                     found[index] = frame_faces
@@ -134,15 +167,17 @@ class FaceDetector:
         frames_rgb: list[np.ndarray],
         max_side: int,
         border_if_empty: bool,
+        smallest_px: float,
     ) -> list[list[DetectedFace]]:
         height, width = frames_rgb[0].shape[:2]
         zoom = min(1.0, max_side / max(height, width))
+        smallest_px *= zoom
         size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
         small = np.stack(
             [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]
         )
         to_frame = np.array([width / size[0], height / size[1]], np.float32)
-        found = self._search(small, to_frame, 0)
+        found = self._search(small, to_frame, 0, smallest_px)
         again = [
             index
             for index, faces in enumerate(found)
@@ -151,14 +186,13 @@ class FaceDetector:
         ]
         if again:
             border = round(BORDER_SHARE * max(size))
-            for index, faces in zip(
-                again, self._search(small[again], to_frame, border), strict=True
-            ):
+            searched = self._search(small[again], to_frame, border, smallest_px)
+            for index, faces in zip(again, searched, strict=True):
                 found[index] = faces or found[index]
         return found
 
     def _search(
-        self, frames: np.ndarray, to_frame: np.ndarray, border: int
+        self, frames: np.ndarray, to_frame: np.ndarray, border: int, smallest_px: float
     ) -> list[list[DetectedFace]]:
         """Faces in (N, h, w, 3) shrunk frames, in the coordinates of the full ones."""
         # The pyramid needs one level at least: more black on the far sides moves nothing.
@@ -168,7 +202,7 @@ class FaceDetector:
             frames = np.pad(frames, ((0, 0), *rows_cols, (0, 0)))
         return [
             self._faces_of_frame(boxes, points, to_frame, border)
-            for boxes, points in self._cascade(frames)
+            for boxes, points in self._cascade(frames, smallest_px)
         ]
 
     def _faces_of_frame(

@@ -55,18 +55,22 @@ class MtcnnCascade:
         self._thresholds, self._factor = networks.thresholds, networks.factor
 
     @torch.inference_mode()
-    def __call__(self, frames_rgb: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    def __call__(
+        self, frames_rgb: np.ndarray, smallest_px: float = SMALLEST_FACE_PX
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Faces of each frame.
 
         Args:
             frames_rgb: (N, H, W, 3) uint8.
+            smallest_px: smaller windows are left out, but for the largest of them. From twice
+                as large on, faces are found where and as they are with all windows.
 
         Returns:
             for each frame (K, 5) float32, box xyxy and confidence, and (K, 5, 2) float32
             points, both in pixels.
         """
         sums = _sums(frames_rgb)
-        boxes, owners = self._propose(sums)
+        boxes, owners = self._propose(sums, smallest_px)
         boxes, owners = self._refine(sums, boxes, owners)
         boxes, owners, points = self._finish(sums, boxes, owners)
         return [
@@ -74,11 +78,11 @@ class MtcnnCascade:
             for number in range(len(frames_rgb))
         ]
 
-    def _propose(self, sums: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _propose(self, sums: np.ndarray, smallest_px: float) -> tuple[Tensor, Tensor]:
         """First network, on each level of a pyramid: (K, 5) square boxes and whose they are."""
         height, width = sums.shape[1] - 1, sums.shape[2] - 1
         found, owners = [], []
-        for scale in pyramid_scales(min(height, width), self._factor):
+        for scale in pyramid_scales(min(height, width), self._factor, smallest_px):
             level = _level(sums, int(height * scale + 1), int(width * scale + 1))
             network = partial(_first_network, self._first)
             offsets, scores = self._in_parts(network, level, FRAMES_AT_ONCE)
@@ -188,12 +192,22 @@ def _pool_by_three(values: Tensor) -> Tensor:
     return values
 
 
-def pyramid_scales(shorter_side: int, factor: float) -> list[float]:
-    """The levels at which faces are sought: from the smallest face to the whole frame."""
+def pyramid_scales(
+    shorter_side: int, factor: float, smallest_px: float = SMALLEST_FACE_PX
+) -> list[float]:
+    """The levels at which faces are sought, with windows from a small size to the whole frame.
+
+    Args:
+        shorter_side: of the frame, in pixels.
+        factor: from one level to the next.
+        smallest_px: the first level's windows are the largest up to this size, or of 20 px.
+    """
     scale = FIRST_WINDOW_PX / SMALLEST_FACE_PX
     side = shorter_side * scale
-    scales = []
+    scales: list[float] = []
     while side >= FIRST_WINDOW_PX:
+        if FIRST_WINDOW_PX / scale <= smallest_px:
+            scales.clear()
         scales.append(scale)
         scale, side = scale * factor, side * factor
     return scales

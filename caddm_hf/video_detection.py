@@ -80,6 +80,7 @@ class VideoDetector:
             config.face_search_side,
             config.least_face_confidence,
             self.device,
+            wanted_px=config.least_face_px,
         )
         self._searches_at_once = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._scorer = CropScorer(self.model, self.image_processor, self.network, config.batch_size)
