@@ -102,3 +102,12 @@ def test_the_pyramid_reaches_from_the_smallest_face_to_the_frame():
     scales = pyramid_scales(240, 0.709)
     assert scales[0] == 12 / SMALLEST_FACE_PX
     assert 240 * scales[-1] >= 12 > 240 * scales[-1] * 0.709
+
+
+def test_small_windows_are_left_out_but_for_the_largest_of_them():
+    scales = pyramid_scales(240, 0.709)
+    windows = [12 / scale for scale in scales]
+    assert windows[:4] == pytest.approx([20, 28.21, 39.79, 56.12], abs=0.01)
+    for smallest, left_out in ((0, 0), (20, 0), (28, 0), (28.3, 1), (48, 2), (60, 3)):
+        assert pyramid_scales(240, 0.709, smallest) == scales[left_out:]
+    assert pyramid_scales(240, 0.709, 1000) == scales[-1:]
