@@ -112,7 +112,7 @@ class FaceDetector:
             if no face is found in any of them.
         """
         zoom = min(1.0, self.max_side / max(max(frame.shape[:2]) for frame in frames_rgb))
-        if still or self.wanted_px * zoom <= SMALLEST_FACE_PX:
+        if still or not self._cascade.leaves_out(self.wanted_px * zoom):
             found = self.detect(frames_rgb, border_if_empty=still)
         else:
             found = self.detect(frames_rgb[:1])

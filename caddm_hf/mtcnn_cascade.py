@@ -54,6 +54,10 @@ class MtcnnCascade:
         self._first, self._second, self._third = networks.pnet, networks.rnet, networks.onet
         self._thresholds, self._factor = networks.thresholds, networks.factor
 
+    def leaves_out(self, smallest_px: float) -> bool:
+        """Whether a search from that size on has fewer levels than one for all faces."""
+        return smallest_px >= SMALLEST_FACE_PX / self._factor
+
     @torch.inference_mode()
     def __call__(
         self, frames_rgb: np.ndarray, smallest_px: float = SMALLEST_FACE_PX
