@@ -221,8 +221,8 @@ class TrainingConfig:
     logging_steps: int = _option(10, "Steps between lines of training_log.jsonl.")
     weights_precision: Literal["full", "half"] = _option(
         "full",
-        "How weights are stored in the finished folder; half makes it half as large. Networks are "
-        "computed in full precision either way.",
+        "How weights are stored in the finished folder; half stores the large tensors so, which "
+        "makes it about half as large. Networks are computed in full precision either way.",
     )
     report_to: str = _option(
         "none", "Trackers, separated by commas: tensorboard, trackio, wandb; or none."

@@ -50,7 +50,7 @@ train --output_dir "$out/stage4" --initial_model "$out/stage3" --initial_share 0
     --max_steps 4000 --stop_after_steps 3750 --eval_steps 1000 --save_steps 250 \
     --learning_rate 3e-4 --warmup_steps 100 --seed 45 --weights_precision half
 
-train --output_dir "$out/caddm-lite0" --initial_model "$out/stage4" --image_size 192 \
+train --output_dir "$out/caddm-lite0" --initial_model "$out/stage4" --initial_share 0.3 --image_size 192 \
     --genuine_data "$out/genuine.parquet" --degradation_strength 0.35 \
     --genuine_negatives --fake_share 4 --self_blend_share 6 --cross_blend_share 2 \
     --partial_share 0.4 --h264_share 0.6 \
