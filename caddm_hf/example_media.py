@@ -2,7 +2,7 @@
 
 Everything comes from one portrait, `skimage.data.astronaut()`: Eileen Collins in a photograph
 by NASA, released into the public domain, with no known copyright restrictions; scikit-image
-ships it. The swap is harmless and crude on purpose: the inner face is put back mirrored, softer
+ships it. The swap is harmless and crude on purpose: mouth and chin are put back mirrored, softer
 and in another tint, which leaves the kind of traces that the detector looks for.
 """
 
@@ -18,11 +18,12 @@ from skimage.data import astronaut
 CLIP_SIDE_PX = 480
 CLIP_FPS = 25
 CLIP_FRAMES = 50
-# Where the face is on the portrait, in pixels: middle, and half-axes of the inner face (brows
-# to mouth).
-FACE_MIDDLE_XY = (225.0, 120.0)
-INNER_FACE_HALF_AXES_XY = (33, 35)
-INNER_FACE_TILT_DEGREES = 3
+# Where the face is on the portrait, in pixels: its axis, and of the swapped region, from the nose's
+# tip to the chin, the middle and half-axes.
+FACE_AXIS_X = 225.0
+SWAPPED_MIDDLE_XY = (225, 138)
+SWAPPED_HALF_AXES_XY = (26, 20)
+SWAPPED_TILT_DEGREES = 3
 # The camera's way over the portrait: its middle and how much it enlarges, at start and end.
 # With them the face is 165 to 195 pixels high.
 START = (218.0, 162.0, 1.5)
@@ -30,24 +31,23 @@ END = (240.0, 138.0, 1.75)
 
 
 def swapped_portrait(portrait_rgb: np.ndarray) -> np.ndarray:
-    """The portrait with its inner face mirrored and tinted, behind a soft mask.
+    """The portrait with its lower face mirrored and tinted, behind a soft mask.
 
     Args:
         portrait_rgb: (512, 512, 3) uint8, the astronaut.
     """
     height, width = portrait_rgb.shape[:2]
-    middle_x = FACE_MIDDLE_XY[0]
-    # x becomes 2 * middle - x: the reflection about the face's own axis.
-    mirror = np.array([[-1, 0, 2 * middle_x], [0, 1, 0]], np.float32)
+    # x becomes 2 * axis - x: the reflection about the face's own axis.
+    mirror = np.array([[-1, 0, 2 * FACE_AXIS_X], [0, 1, 0]], np.float32)
     mirrored = cv2.warpAffine(portrait_rgb, mirror, (width, height), flags=cv2.INTER_LINEAR)
     mirrored = cv2.GaussianBlur(mirrored, (0, 0), 1.5).astype(np.float32)
     tinted = mirrored * np.array([1.06, 0.94, 0.86], np.float32) + 4
     mask = np.zeros((height, width), np.float32)
     cv2.ellipse(
         mask,
-        tuple(round(value) for value in FACE_MIDDLE_XY),
-        INNER_FACE_HALF_AXES_XY,
-        INNER_FACE_TILT_DEGREES,
+        SWAPPED_MIDDLE_XY,
+        SWAPPED_HALF_AXES_XY,
+        SWAPPED_TILT_DEGREES,
         0,
         360,
         1.0,

@@ -80,9 +80,9 @@ def probability_meaning(report: VideoReport) -> str | None:
         )
     share = min(99, max(1, round(100 * probability)))
     return (
-        "The probability is calibrated: among test videos of which half are fake, about "
-        f"{share} in 100 with such a score are. Where forgeries are rarer, or of another kind, the "
-        "share is another."
+        "The probability is calibrated: among test videos, with fakes as frequent as its "
+        f"calibration presumes, about {share} in 100 with such a score are fake. Where forgeries "
+        "are rarer, or of another kind, the share is another."
     )
 
 

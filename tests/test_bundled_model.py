@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import caddm_hf
 from caddm_hf.default_model import BUNDLED_MODEL, bundled_model, default_detector
-from caddm_hf.example_media import FACE_MIDDLE_XY, INNER_FACE_HALF_AXES_XY, make_examples
+from caddm_hf.example_media import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
 from caddm_hf.face_alignment import transform_points
 from caddm_hf.model_loading import ModelError
 from caddm_hf.training_config import parse_training_config
@@ -46,8 +46,11 @@ def test_the_heatmap_lights_the_swapped_region(detector, examples):
     to_crop = np.asarray(face.alignment)
     back = np.linalg.inv(np.vstack([to_crop, [0, 0, 1]]))[:2]
     peak_xy = transform_points(back, np.array([column, row], float))
-    off = (peak_xy - FACE_MIDDLE_XY) / INNER_FACE_HALF_AXES_XY
+    off = (peak_xy - SWAPPED_MIDDLE_XY) / SWAPPED_HALF_AXES_XY
     assert np.hypot(*off) < 1, peak_xy
+    (genuine,) = detector(examples["genuine_picture"]).people[0].faces
+    assert face.heatmap.max() > 0.4 > 2 * genuine.heatmap.max()
+    assert len(face.artifact_boxes) == 1
 
 
 def test_the_folder_is_whole_and_small():
@@ -98,17 +101,18 @@ def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
         check=True,
     )
     commands = [line.split("\t")[:-1] for line in said.read_text().splitlines()]
-    *stages_before, join, last, calibrate = commands
-    trainings = [*stages_before, last]
+    *stages_before, join, fourth, last, calibrate = commands
+    trainings = [*stages_before, fourth, last]
     assert {words[0] for words in trainings} == {"train_accelerate.py"}
     assert join[0] == "data_scripts/join_genuine_pictures.py"
-    assert last[last.index("--genuine_data") + 1] == join[join.index("--out") + 1]
+    for words in (fourth, last):
+        assert words[words.index("--genuine_data") + 1] == join[join.index("--out") + 1]
     stages = [parse_training_config(words[1:]) for words in trainings]
     assert [stage.initial_model for stage in stages[1:]] == [s.output_dir for s in stages[:-1]]
     metadata = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())
     recorded, command = metadata["options"], metadata["command"]
     assert command[command.index("--initial_share") + 1] == str(stages[-1].initial_share)
-    assert command[command.index("--stop_after_steps") + 1] == str(stages[-1].stop_after_steps)
+    assert command[command.index("--max_steps") + 1] == str(stages[-1].max_steps)
     differing = {
         name
         for name, value in stages[-1].fixed_options().items()

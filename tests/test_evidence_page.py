@@ -60,7 +60,7 @@ def test_the_page_says_what_a_reader_needs():
     for words in (
         "Looks fake",
         "most of all in person 1",
-        "The probability is calibrated: among test videos of which half are fake, about",
+        "The probability is calibrated: among test videos, with fakes as frequent",
         "Person 1: Looks fake",
         "Person 2: No sign of forgery found",
         "Person 3: Cannot tell",
