@@ -11,10 +11,10 @@ the network's forward, heatmaps and artifact boxes, following people and judging
 detector runs, in which these overlap.
 
 The floor is what a plain program cannot do without: decoding from the first frame to the last,
-the network's bare forward on the same crops, and MTCNN on each sampled frame (ours: facenet-
-pytorch's own takes twice as long). Search and forward run as whole batches on each core, which
-is the fastest way there is here to run them alone. Rounds alternate, so that other load on the
-machine falls on all; medians are shown. On a busy machine go by the CPU seconds.
+the network's bare forward on the same crops, and our search for faces, the cheapest that finds
+all that get a verdict. Search and forward run as whole batches on each core, which is the fastest
+way there is here to run them alone. Rounds alternate, so that other load on the machine falls on
+all; medians are shown. On a busy machine go by the CPU seconds.
 """
 
 import argparse

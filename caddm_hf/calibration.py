@@ -28,12 +28,7 @@ from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .atomic_files import write_atomically
-from .calibration_error import (
-    class_weights,
-    error_if_calibrated,
-    expected_calibration_error,
-    reliability_curve,
-)
+from .calibration_error import calibration_figures, class_weights, reliability_curve
 from .configuration_caddm import CaddmConfig
 from .evaluation import check_both_classes, proportion
 from .frame_dataset import FrameDataError
@@ -136,16 +131,6 @@ def negative_log_likelihood(
     return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=weights))
 
 
-def calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, prior: float | None = None
-) -> dict[str, float]:
-    """The expected calibration error, and what calibrated probabilities would show by chance."""
-    weights = class_weights(labels, prior)
-    error = expected_calibration_error(probabilities, labels, weights=weights)
-    by_chance = error_if_calibrated(probabilities, labels, prior)
-    return {"expected_calibration_error": error, "error_if_calibrated": by_chance}
-
-
 def calibrate_table(
     table: pa.Table,
     rates: Sequence[float],
@@ -244,7 +229,7 @@ def _figures(
     genuine, fake = probabilities[labels == 0], probabilities[labels == 1]
     undecided = (probabilities >= real_below) & (probabilities <= fake_above)
     return {
-        **calibration_error(probabilities, labels, prior),
+        **calibration_figures(probabilities, labels, prior),
         "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
         "video_auc": area_under_roc(probabilities, labels),
         "false_positive_rate": _share(genuine > fake_above),
@@ -289,7 +274,7 @@ def _held_out(
     labels = logits.labels
     return {
         "folds": folds,
-        **calibration_error(probabilities, labels, prior),
+        **calibration_figures(probabilities, labels, prior),
         "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
         "false_positive_rate": _share(called_fake[labels == 0]),
         "miss_rate": _share(called_real[labels == 1]),

@@ -101,8 +101,8 @@ def expected_calibration_error(
 
     The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
     to the probability of fake instead of the confidence of the winning class. Arguments as in
-    `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small
-    sets read too high: `error_if_calibrated` says how much.
+    `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high:
+    `error_if_calibrated` says how much.
     """
     curve = reliability_curve(probabilities, labels, bins, weights)
     gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
@@ -140,3 +140,20 @@ def error_if_calibrated(
         drawn_weights = np.where(drawn, of_fakes, of_genuine)
         errors.append(expected_calibration_error(checked, drawn, weights=drawn_weights))
     return float(np.mean(errors))
+
+
+def calibration_figures(
+    probabilities: ArrayLike, labels: ArrayLike, prior: float | None = None
+) -> dict[str, float]:
+    """The expected calibration error, and what calibrated probabilities would show by chance.
+
+    Args:
+        probabilities, labels, prior: as `error_if_calibrated` takes them.
+    """
+    weights = class_weights(labels, prior)
+    return {
+        "expected_calibration_error": expected_calibration_error(
+            probabilities, labels, weights=weights
+        ),
+        "error_if_calibrated": error_if_calibrated(probabilities, labels, prior),
+    }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .calibration_error import error_if_calibrated, expected_calibration_error
+from .calibration_error import calibration_figures
 from .detection_config import DetectionConfig
 from .frame_dataset import FrameDataError
 from .score_statistics import (
@@ -263,10 +263,7 @@ def calibration_of(videos: Videos) -> dict:
     """Whether the probabilities of scored videos of both classes are what they say."""
     return {
         "fake_share": float(videos.labels.mean()),
-        "expected_calibration_error": expected_calibration_error(
-            videos.probabilities, videos.labels
-        ),
-        "error_if_calibrated": error_if_calibrated(videos.probabilities, videos.labels),
+        **calibration_figures(videos.probabilities, videos.labels),
     }
 
 

@@ -30,10 +30,11 @@ def return_freed_memory() -> None:
 
 
 def page_out(tensors: "Iterable[Tensor]") -> None:
-    """Let go of the memory behind tensors that may not be used again, where it costs nothing.
+    """Let go of the memory behind tensors that may not be used again.
 
     Loaded weights are a mapped file as a rule, whose pages the system reads again when they are
-    used. Of other memory, and on systems that cannot do this, nothing is let go.
+    used. Other memory goes to swap space where there is some, else it stays, as all does on systems
+    that cannot do this.
 
     Args:
         tensors: keep their values; those that are not on the CPU are passed over.

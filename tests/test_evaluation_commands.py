@@ -251,6 +251,8 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
     assert run("evaluate", "--model", folder, *common, "--output", tmp_path / "before") == 0
     out = tmp_path / "dry"
     assert run("calibrate", "--model", folder, *common, "--output", out, "--dry-run") == 0
+    as_found = read_measurement(out, "calibration")["calibration"]["prior"]
+    assert as_found == {"fake_share": 0.5, "as_found": True}
     assert folder.joinpath("config.json").read_text() == before
     copy = tmp_path / "calibrated"
     (folder / "README.md").write_text(f"# Model\n\n{NOT_CALIBRATED}\n")
@@ -267,6 +269,8 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
             "--false-positive-rate",
             0.2,
             0.1,
+            "--prior",
+            0.3,
             "--update-card",
         )
         == 0
@@ -282,6 +286,10 @@ def test_calibrate_then_evaluate_at_what_it_stored(tmp_path):
     assert f"and bias 0 became {temperature:.4g} and {bias:.4g}" in (copy / "README.md").read_text()
     assert config["fake_above"] == found["thresholds"]["after"]["fake_above"]
     assert set(config["calibration"]["thresholds"]) == {"0.2", "0.1"}
+    assert config["calibration"]["prior"] == {"fake_share": 0.3, "as_found": False}
+    assert "A probability presumes that 30.0% of videos are fake (" in (
+        (copy / "README.md").read_text()
+    )
     assert (
         config["calibration"]["collection"]["fingerprint"] == (report["collection"]["fingerprint"])
     )
