@@ -273,9 +273,13 @@ class _Job:
         if self._stopped_at is not None and now - self._stopped_at > self._limits.stop_grace_s:
             self._process.end()
             raise self._stopped_by
-        if now - self._looked_at < TICK_S:
+        since_last_look = now - self._looked_at
+        if since_last_look < TICK_S:
             return
         self._looked_at = now
+        # Whatever held this process up (a machine that was paused) held its hearing up, too, and
+        # is no silence of the worker's.
+        self._moved_at = min(now, self._moved_at + max(0.0, since_last_look - 2 * TICK_S))
         cause: Cause | None = None
         if self._process.resident_bytes > self._limits.memory_bytes:
             cause = "memory"

@@ -228,17 +228,33 @@ def _live_and_die_with_the_guard(folder: str) -> Callable[[], NoReturn]:
 
     for number in CHILD_SIGNALS:
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else go)
+    news = [guard.sentinel]
     if hasattr(signal, "pthread_sigmask"):
+        news.append(_signals_that_came())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, CHILD_SIGNALS)
 
     def watch() -> None:
-        wait_for_objects([guard.sentinel])
+        while guard.sentinel not in (ready := wait_for_objects(news)):
+            if CHILD_SIGNALS.intersection(os.read(*ready, 64)):
+                break
         go()
 
     threading.Thread(target=watch, daemon=True).start()
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # only Linux has it
         file.write(OOM_SCORE)
     return go
+
+
+def _signals_that_came() -> int:
+    """A file descriptor from which the number of each signal with a handler can be read.
+
+    Python runs the handler in the main thread alone, once that is back from native code; and the
+    system may give the signal to another thread, so that a main thread that sleeps sleeps on.
+    """
+    numbers, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    return numbers
 
 
 def _keep_out_of_the_output() -> None:

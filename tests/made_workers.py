@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import re
+import signal
 import struct
 import sys
 import tempfile
@@ -77,6 +78,20 @@ class Doer:
     def raise_signal(self, number):
         os.kill(os.getpid(), number)
         time.sleep(5)
+
+    def raise_signal_elsewhere(self, number):
+        """Another thread gets it, and the main thread is not woken."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    def pause_the_guard(self, seconds):
+        """The whole process stands still, as when its machine is suspended."""
+        os.kill(os.getppid(), signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(os.getppid(), signal.SIGCONT)
+        time.sleep(0.5)  # long enough for the guard to look
+        return "done"
 
     def grow(self, megabytes):
         """In small pieces, as a leak does."""

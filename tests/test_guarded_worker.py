@@ -99,13 +99,13 @@ def test_two_workers_work_at_once():
     assert len(pids) == 2
 
 
-def test_nothing_of_a_worker_reaches_the_output():
+def output_of_a_guard(arguments: str, what_it_does: str) -> tuple[str, str]:
+    """stdout and stderr of a process of its own that has a guard."""
     code = (
         "from made_workers import *\n"
         "if __name__ == '__main__':\n"
-        "    with GuardedWorkers(load_and_print) as guard:\n"
-        "        guard.run(('print',))\n"
-        "        print('the guard')"
+        f"    with GuardedWorkers({arguments}) as guard:\n"
+        f"        {what_it_does}\n"
     )
     path = Path(__file__).parent
     done = subprocess.run(
@@ -114,7 +114,20 @@ def test_nothing_of_a_worker_reaches_the_output():
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (path, path.parent)))},
     )
-    assert (done.stdout, done.stderr) == ("the guard\n", "loading\n")
+    return done.stdout, done.stderr
+
+
+def test_nothing_of_a_worker_reaches_the_output():
+    output = output_of_a_guard("load_and_print", "guard.run(('print',)); print('the guard')")
+    assert output == ("the guard\n", "loading\n")
+
+
+@on_posix
+def test_a_guard_that_was_held_up_does_not_take_it_for_silence():
+    output = output_of_a_guard(
+        "load, GuardLimits(silence_s=1.5)", "print(guard.run(('pause_the_guard', 2.0)))"
+    )
+    assert output == ("done\n", "")
 
 
 # --- workers that are lost ----------------------------------------------------------------
@@ -134,6 +147,11 @@ def test_a_crash_costs_one_job(guard, how):
 def test_what_the_system_ends_is_tried_again(guard, tmp_path, number):
     assert guard.run(("raise_signal_once", number, str(tmp_path / "mark"))) == "done"
     assert loss_of(guard, "raise_signal", number).cause == "killed"
+
+
+@on_posix
+def test_a_signal_that_another_thread_gets_ends_a_worker(guard):
+    assert loss_of(guard, "raise_signal_elsewhere", signal.SIGTERM).cause == "killed"
 
 
 @on_posix
