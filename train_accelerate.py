@@ -37,6 +37,7 @@ from caddm_hf.training_data import TrainingData
 from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics
 from caddm_hf.training_samples import KINDS
 from caddm_hf.training_setup import (
+    depthwise_gradients,
     describe_device,
     describe_weights,
     make_accelerator,
@@ -206,7 +207,8 @@ class TrainingRun:
             # Channels last: several times faster for depthwise convolutions on a CPU.
             pixel_values = batch["pixel_values"].contiguous(memory_format=torch.channels_last)
             with accelerator.accumulate(self.model):
-                output = self.model(**batch | {"pixel_values": pixel_values})
+                with depthwise_gradients(accelerator):
+                    output = self.model(**batch | {"pixel_values": pixel_values})
                 accelerator.backward(output.loss)
                 if accelerator.sync_gradients:
                     accelerator.clip_grad_value_(self.model.parameters(), config.max_grad_value)

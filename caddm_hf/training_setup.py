@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
 from .configuration_caddm import CaddmConfig
+from .depthwise_gradients import DepthwiseGradients
 from .imagenet_weights import load_imagenet_weights
 from .model_loading import ModelError, load_model
 from .modeling_caddm import CaddmForDeepfakeDetection
@@ -61,6 +63,14 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
             file=sys.stderr,
         )
     return accelerator
+
+
+def depthwise_gradients(accelerator: Accelerator) -> AbstractContextManager:
+    """What the forward pass is to run in: `DepthwiseGradients` where they help, else nothing."""
+    on_cpu = accelerator.device.type == "cpu"
+    return (
+        DepthwiseGradients() if on_cpu and accelerator.mixed_precision == "bf16" else nullcontext()
+    )
 
 
 def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import cv2
@@ -176,6 +177,25 @@ def test_lower_precision_can_be_trained_in_and_gone_on_with(collection: Path, tm
     assert all(math.isfinite(line["loss"]) for line in log)
     assert log == read_log(parts / LOG_FILE)
     assert log != read_log(plain / LOG_FILE)
+
+
+def test_depthwise_gradients_are_used_in_bfloat16(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = [*TINY, "--backbone", "test_efficientnet", "--data", collection]
+    options += ["--max_steps", 3, "--eval_steps", 10]
+
+    def losses(name: str, precision: str) -> list[float]:
+        where = ["--output_dir", tmp_path / name, "--mixed_precision", precision]
+        assert train(*options, *where) == 0
+        return [line["loss"] for line in read_log(tmp_path / name / LOG_FILE)]
+
+    half, full = losses("half", "bf16"), losses("full", "no")
+    monkeypatch.setattr("train_accelerate.depthwise_gradients", lambda _: nullcontext())
+    without = losses("without", "bf16")
+    assert half[0] == without[0]  # the same forward pass, other gradients
+    assert half != without
+    assert full == losses("full without", "no")
 
 
 def test_a_loss_that_is_no_number_ends_the_run(collection: Path, tmp_path: Path, capsys):
