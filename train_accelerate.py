@@ -43,6 +43,7 @@ from caddm_hf.training_setup import (
     make_accelerator,
     make_model,
     trackable,
+    weights_to_mix_in,
 )
 from caddm_hf.training_state import (
     LOG_FILE,
@@ -89,7 +90,7 @@ class TrainingRun:
         self.total_steps = self._total_steps()
         self.last_step = min(self.total_steps, config.stop_after_steps or self.total_steps)
         model = make_model(config)
-        self.initial = copy.deepcopy(model.state_dict()) if config.initial_share else {}
+        self.mixed_in = weights_to_mix_in(config, model)
         if config.push_to_hub and accelerator.is_main_process:
             open_repository(config.hub_model_id, config.hub_private_repo)
 
@@ -244,7 +245,7 @@ class TrainingRun:
         accelerator, state = self.accelerator, self.state
         table = self.data.evaluation_frames.table
         model = self.average.module
-        if self.initial:
+        if self.mixed_in:
             model = copy.deepcopy(model)
             model.load_state_dict(self.published(model.state_dict()))
         predictions = predict(accelerator, model, self.evaluation, self.config.eval_batch_size)
@@ -266,9 +267,9 @@ class TrainingRun:
 
     def published(self, averaged: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """What is evaluated and published of averaged weights: with `initial_share`, a mixture."""
-        if not self.initial:
+        if not self.mixed_in:
             return averaged
-        return mixed_weights(averaged, self.initial, self.config.initial_share)
+        return mixed_weights(averaged, self.mixed_in, self.config.initial_share)
 
     def save(self, write_more=None) -> None:
         """Write a checkpoint, by the first process."""

@@ -35,8 +35,10 @@ def check_options(config: "TrainingConfig") -> None:
         raise TrainingError("--h264_mildest must not be above --h264_strongest.")
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
-    if config.initial_share and not config.initial_model:
+    if config.initial_share and not (config.initial_model or config.mixed_model):
         raise TrainingError("--initial_share has no effect without --initial_model.")
+    if config.mixed_model and not config.initial_share:
+        raise TrainingError("--mixed_model has no effect without --initial_share.")
     if config.genuine_data_rows and not config.genuine_data:
         raise TrainingError("--genuine_data_rows has no effect without --genuine_data.")
     if config.streaming:

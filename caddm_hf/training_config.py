@@ -30,6 +30,7 @@ FREE_OPTIONS = frozenset(
         "stop_after_steps",
         "weights_precision",
         "initial_share",
+        "mixed_model",
         "push_to_hub",
         "hub_model_id",
         "hub_private_repo",
@@ -116,6 +117,11 @@ class TrainingConfig:
         0.0,
         "Mix so much of the weights of --initial_model into those that are evaluated and saved: "
         "between a model and what it was trained on from often lies a better one than either.",
+    )
+    mixed_model: str | None = _option(
+        None,
+        "Mix in the weights of this model folder or Hub id instead of --initial_model's, such as "
+        "those of another training from the same start.",
     )
     detection_loss_weight: float = _option(
         0.1, "Weight of the box and anchor losses beside the label's."

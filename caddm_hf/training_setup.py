@@ -1,5 +1,6 @@
 """What a training run is made of besides its data: the accelerator and the model."""
 
+import copy
 import os
 import platform
 import sys
@@ -95,23 +96,43 @@ def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
     if config.imagenet_weights:
         load_imagenet_weights(model, config.imagenet_weights)
     if config.initial_model:
-        _take_weights(model, config.initial_model)
+        model.load_state_dict(_weights_of("initial_model", config))
     return model.to(memory_format=torch.channels_last)
 
 
-def _take_weights(model: CaddmForDeepfakeDetection, name: str) -> None:
-    """Start from the weights of a finished model."""
+def weights_to_mix_in(
+    config: TrainingConfig, model: CaddmForDeepfakeDetection
+) -> dict[str, torch.Tensor]:
+    """The weights of which `initial_share` are to be published; none where that is 0.
+
+    Args:
+        config: names the model they are of, or else they are the present ones.
+        model: as `make_model` gave it.
+
+    Raises:
+        TrainingError: that model cannot be loaded or is of another shape.
+    """
+    if not config.initial_share:
+        return {}
+    if config.mixed_model:
+        return _weights_of("mixed_model", config)
+    return copy.deepcopy(model.state_dict())
+
+
+def _weights_of(option: str, config: TrainingConfig) -> dict[str, torch.Tensor]:
+    """The weights of the finished model that an option names, which fit this run's."""
+    name = getattr(config, option)
     try:
-        other = load_model(name).model
+        model = load_model(name).model
     except ModelError as error:
-        raise TrainingError(f"--initial_model: {error}") from error
-    try:
-        model.load_state_dict(other.state_dict())
-    except RuntimeError as error:
+        raise TrainingError(f"--{option}: {error}") from error
+    found = model.config
+    if (found.backbone, found.artifact_width) != (config.backbone, config.artifact_width):
         raise TrainingError(
-            f"--initial_model '{name}' has backbone {other.config.backbone} and artifact width "
-            f"{other.config.artifact_width}, which are not those of this run."
-        ) from error
+            f"--{option} '{name}' has backbone {found.backbone} and artifact width "
+            f"{found.artifact_width}, which are not those of this run."
+        )
+    return model.state_dict()
 
 
 def trackable(options: dict) -> dict:
@@ -133,17 +154,18 @@ def describe_device(accelerator: Accelerator) -> str:
 
 
 def describe_weights(config: TrainingConfig) -> str:
-    """Where the backbone's first weights came from."""
+    """Where the first weights came from, and what was mixed into the last."""
     if config.initial_model:
-        name = Path(config.initial_model).name
-        mixed = (
-            f" The weights here are {config.initial_share:.0%} those of {name} and "
-            f"{1 - config.initial_share:.0%} what became of them."
-        )
-        return (
-            f"Training went on from the weights of {name}.{mixed if config.initial_share else ''}"
-        )
-    if config.imagenet_weights is None:
-        return "All weights started from random numbers."
-    name = Path(config.imagenet_weights).name
-    return f"The backbone started from ImageNet weights ({name})."
+        start = f"Training went on from the weights of {Path(config.initial_model).name}."
+    elif config.imagenet_weights is None:
+        start = "All weights started from random numbers."
+    else:
+        name = Path(config.imagenet_weights).name
+        start = f"The backbone started from ImageNet weights ({name})."
+    if not config.initial_share:
+        return start
+    return (
+        f"{start} The weights here are {config.initial_share:.0%} those of "
+        f"{Path(config.mixed_model or config.initial_model).name} and "
+        f"{1 - config.initial_share:.0%} what became of them."
+    )

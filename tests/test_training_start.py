@@ -70,6 +70,34 @@ def test_the_weights_are_mixed_with_those_of_the_start(
     assert "must not be above --h264_strongest" in capsys.readouterr().err
 
 
+def test_another_trainings_weights_are_mixed_in(
+    collection: Path, first: Path, tmp_path: Path, capsys
+):
+    run = ["--data", collection, "--initial_model", first, "--max_steps", 2]
+    mixing = ["--mixed_model", tmp_path / "sibling", "--initial_share"]
+    mixed = ["--output_dir", tmp_path / "mixed", "--seed", 8]
+    assert train(*TINY, *run, "--output_dir", tmp_path / "sibling", "--seed", 7) == 0
+    assert train(*TINY, *run, "--output_dir", tmp_path / "alone", "--seed", 8) == 0
+    assert train(*TINY, *run, *mixed, *mixing, 0.25) == 0
+    sibling, alone, mixture = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("sibling", "alone", "mixed")
+    )
+    for name in (n for n, value in mixture.items() if value.is_floating_point()):
+        expected = 0.25 * sibling[name] + 0.75 * alone[name]
+        torch.testing.assert_close(mixture[name], expected, atol=1e-6, rtol=1e-5)
+    card = (tmp_path / "mixed" / "README.md").read_text()
+    assert "Training went on from the weights of model." in card
+    assert "The weights here are 25% those of sibling and 75% what became of them." in card
+
+    with pytest.raises(SystemExit, match="2"):
+        train(*TINY, *run, *mixed, *mixing[:-1])
+    assert "--mixed_model has no effect without --initial_share" in capsys.readouterr().err
+    mixed[1] = tmp_path / "refused"
+    assert train(*TINY, *run, *mixed, *mixing, 0.25, "--artifact_width", 16) == 2
+    assert train(*TINY, *run, *mixed, "--initial_share", 0.5, "--mixed_model", "no/where") == 2
+    assert "--mixed_model" in capsys.readouterr().err
+
+
 def test_a_model_of_another_shape_is_no_start(
     collection: Path, first: Path, tmp_path: Path, capsys
 ):
