@@ -100,6 +100,8 @@ class FacialSwapConfig:
             the detector's anchor sizes.
         poisson_probability: chance of Poisson blending; else alpha blending.
         deform_probability: chance that a mask is elastically deformed.
+        rendered_probability: of self-blends, chance that the copy is first drawn anew as face
+            reenactment does (`self_blending.as_rendered`), which the paper does not have.
         halve_probability: chance that the frame is first halved in size.
         flip_probability: chance of a left-right flip.
         degradations: what happens to the finished crop.
@@ -123,6 +125,7 @@ class FacialSwapConfig:
     )
     poisson_probability: float = 0.5
     deform_probability: float = 0.5
+    rendered_probability: float = 0.0
     halve_probability: float = 0.3
     flip_probability: float = 0.5
     degradations: TrainingDegradations = field(default_factory=TrainingDegradations)

@@ -23,6 +23,7 @@ from .face_masks import (
 )
 from .facial_swap import (
     LEAST_BOX_SIDE,
+    MARGIN,
     CropView,
     FacialSwapConfig,
     TrainingSample,
@@ -52,10 +53,17 @@ COPY_CHANGES = TrainingDegradations(
     rescale_probability=0.3,
 )
 SHARPEN_PROBABILITY = 0.3
+# What makes a copy look rendered: in grey levels, pixels beside a crop of 224, eye distances, and
+# shares of the light.
+SMOOTHING_PROBABILITY, LIGHT_PROBABILITY = 0.8, 0.6
+SMOOTHED_LEVELS, SMOOTHING_PX, SMOOTHING_WINDOW_PX = (10, 45), (1.5, 4), 7
+SHAPE_KNOTS, SHAPE_SHIFT = (4, 10), (0.01, 0.04)
+LIGHT_KNOTS, LIGHT_CHANGE = (2, 6), (0.03, 0.12)
 OPACITIES = (0.25, 0.5, 0.75, 1.0, 1.0, 1.0)
 # The copy's displacement, in eye distances, and the range of its size.
 COPY_SHIFT = (0.08, 0.05)
 COPY_SCALE = (0.95, 1.05)
+NOMINAL_CANVAS = NOMINAL_SIZE * (1 + 2 * MARGIN)
 FOREHEAD = 0.5  # a mask reaches up to this many eye distances above the brows
 
 # Background, blended picture (both on the canvas), and whether only a window was blended.
@@ -79,7 +87,8 @@ def self_blend(
         image_rgb: (H, W, 3) uint8, a genuine frame.
         points_xy: (5 | 68 | 81, 2), its landmarks.
         rng: draws everything.
-        config: `global_probability` decides between the whole face and a window.
+        config: `global_probability` decides between the whole face and a window,
+            `rendered_probability` whether the copy looks rendered.
 
     Returns:
         The sample, "self-blended" or "self-blended-partial"; after some draws that changed
@@ -92,7 +101,10 @@ def self_blend(
     canvas_points_xy = transform_points(view.matrix, points_xy)
 
     def attempt() -> Attempt:
-        altered = degrade(canvas, rng, COPY_CHANGES)
+        altered = canvas
+        if config.rendered_probability and rng.random() < config.rendered_probability:
+            altered = as_rendered(altered, canvas_points_xy, rng)
+        altered = degrade(altered, rng, COPY_CHANGES)
         if rng.random() < SHARPEN_PROBABILITY:
             altered = _sharpen(altered, rng.uniform(0.3, 1.5))
         background, foreground = (canvas, altered) if rng.random() < 0.5 else (altered, canvas)
@@ -153,6 +165,53 @@ def cross_blend(
         return canvas, blend(canvas, donor, mask, rng, config.poisson_probability), partial
 
     return _first_visible(attempt, "cross-blended", canvas, view, rng, config)
+
+
+def as_rendered(
+    image_rgb: np.ndarray, points_xy: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A face as reenactment draws it anew: skin smoothed, shape and light smoothly changed.
+
+    Args:
+        image_rgb: (S, S, 3) uint8.
+        points_xy: (5 | 68 | 81, 2), its landmarks: the change of shape goes by the eyes' distance.
+        rng: draws everything.
+
+    Returns:
+        (S, S, 3) uint8, a new array.
+    """
+    side = len(image_rgb)
+    left_eye, right_eye = five_points(points_xy)[:2]
+    eye_distance = float(np.hypot(*(right_eye - left_eye)))
+    image = image_rgb
+    if rng.random() < SMOOTHING_PROBABILITY:
+        levels = rng.uniform(*SMOOTHED_LEVELS)
+        reach_px = rng.uniform(*SMOOTHING_PX) * side / NOMINAL_CANVAS
+        image = cv2.bilateralFilter(image, SMOOTHING_WINDOW_PX, levels, reach_px)
+    knots = int(rng.integers(*SHAPE_KNOTS))
+    amount = eye_distance * rng.uniform(*SHAPE_SHIFT)
+    shift = _spread(
+        rng.standard_normal((knots, knots, 2)).astype(np.float32) * np.float32(amount), side
+    )
+    place = np.mgrid[:side, :side].astype(np.float32)
+    image = cv2.remap(
+        image,
+        place[1] + shift[..., 0],
+        place[0] + shift[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if rng.random() < LIGHT_PROBABILITY:
+        knots = int(rng.integers(*LIGHT_KNOTS))
+        change = rng.standard_normal((knots, knots)).astype(np.float32)
+        light = _spread(1 + change * np.float32(rng.uniform(*LIGHT_CHANGE)), side)
+        image = np.clip(image * light[..., None], 0, 255).astype(np.uint8)
+    return image
+
+
+def _spread(knots: np.ndarray, side: int) -> np.ndarray:
+    """(K, K) or (K, K, 2) values as a smooth field over `side` pixels a side."""
+    return cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
 def _first_visible(

@@ -73,6 +73,7 @@ def _check_numbers(config: "TrainingConfig") -> None:
         "jitter_strength": (0, 2),
         "detection_loss_weight": (0, None),
         "partial_share": (0, 1),
+        "rendered_share": (0, 1),
         "initial_share": (0, 1),
         "fake_share": (0, None),
         "self_blend_share": (0, None),

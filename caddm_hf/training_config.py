@@ -151,6 +151,11 @@ class TrainingConfig:
         "Share of the swaps and blends that change one window of the face instead of all of it; "
         "0.2 is the paper's. More of them teach where a forgery is.",
     )
+    rendered_share: float = _option(
+        0.0,
+        "Share of the self-blends whose copy is smoothed and smoothly changed in shape and light "
+        "first, as face reenactment draws a face anew; the paper has none.",
+    )
     class_balance: Literal["sampling", "none"] = _option(
         "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
     )

@@ -66,6 +66,7 @@ class TrainingData:
             align_scale=config.align_scale,
             eye_height=config.eye_height,
             global_probability=1 - config.partial_share,
+            rendered_probability=config.rendered_share,
             jitter=AlignmentJitter().scaled(config.jitter_strength),
             degradations=TrainingDegradations(
                 strength=config.degradation_strength,

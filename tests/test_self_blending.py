@@ -12,7 +12,7 @@ from made_faces import portrait as make_portrait
 from caddm_hf import self_blending
 from caddm_hf.degradations import TrainingDegradations
 from caddm_hf.face_alignment import alignment_matrix, fit_similarity, transform_points
-from caddm_hf.self_blending import cross_blend, self_blend
+from caddm_hf.self_blending import as_rendered, cross_blend, self_blend
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,44 @@ def test_a_self_blend_is_subtle(portrait):
     ]
     assert 0.5 < np.median(changes) < 12
     assert max(changes) < 40
+
+
+def test_a_rendered_copy_is_the_same_face_smoother_and_moved_a_little(portrait):
+    crop = aligned(portrait)
+    points_xy = transform_points(alignment_matrix(POINTS_XY, len(crop)), POINTS_XY)
+    before = crop.copy()
+    copies = [as_rendered(crop, points_xy, np.random.default_rng(seed)) for seed in range(60)]
+    np.testing.assert_array_equal(crop, before)
+    np.testing.assert_array_equal(as_rendered(crop, points_xy, np.random.default_rng(3)), copies[3])
+
+    def detail(image: np.ndarray) -> float:
+        return float(cv2.Laplacian(image, cv2.CV_32F).var())
+
+    def shift_px(image: np.ndarray) -> float:
+        grey = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (crop, image))
+        flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 25, 3, 5, 1.1, 0)
+        return float(np.percentile(np.hypot(*flow[40:184, 40:184].reshape(-1, 2).T), 95))
+
+    assert np.median([detail(copy) for copy in copies]) < 0.9 * detail(crop)
+    shifts = [shift_px(copy) for copy in copies]
+    eye_distance = np.hypot(*(points_xy[1] - points_xy[0]))
+    assert 1 < np.median(shifts) < 0.1 * eye_distance
+    brightness = [copy.mean() / crop.mean() for copy in copies]
+    assert 0.7 < min(brightness) < 0.97
+    assert 1.03 < max(brightness) < 1.4
+
+
+def test_copies_are_rendered_as_often_as_is_asked_for(portrait, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        self_blending, "as_rendered", lambda image, *_: calls.append(image.shape) or image
+    )
+    for share, expected in ((0.0, 0), (0.5, 50), (1.0, 100)):
+        calls.clear()
+        config = replace(STILL, rendered_probability=share)
+        for seed in range(100):
+            self_blend(portrait, POINTS_XY, np.random.default_rng(seed), config)
+        assert len(calls) == pytest.approx(expected, abs=0.3 * expected)
 
 
 def test_the_background_of_a_blend_is_untouched(portrait, donor):

@@ -130,11 +130,18 @@ def test_half_precision_halves_the_file_and_hardly_the_answer(
     assert not torch.equal(answers[0], answers[1])
 
 
-def test_the_share_of_partial_forgeries_is_followed(collection: Path, tmp_path: Path):
+def test_the_shares_of_forgeries_are_followed(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     output = tmp_path / "partial"
     run = ["--data", collection, "--output_dir", output, "--max_steps", 3]
     shares = ["--fake_share", 0, "--self_blend_share", 1, "--partial_share", 1]
-    assert train(*TINY, *run, *shares) == 0
+    rendered = []
+    monkeypatch.setattr(
+        "caddm_hf.self_blending.as_rendered", lambda image, *_: rendered.append(1) or image
+    )
+    assert train(*TINY, *run, *shares, "--rendered_share", 1) == 0
+    assert rendered
     kinds = json.loads((output / "training_metadata.json").read_text())["kinds"]
     assert kinds["self-blended-partial"] > 0
     assert kinds["self-blended"] == 0
