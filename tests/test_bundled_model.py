@@ -101,14 +101,17 @@ def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
         check=True,
     )
     commands = [line.split("\t")[:-1] for line in said.read_text().splitlines()]
-    *stages_before, join, fourth, last, calibrate = commands
-    trainings = [*stages_before, fourth, last]
+    *before, join, fourth, fifth, sixth, last, calibrate = commands
+    trainings = [*before, fourth, fifth, sixth, last]
     assert {words[0] for words in trainings} == {"train_accelerate.py"}
     assert join[0] == "data_scripts/join_genuine_pictures.py"
-    for words in (fourth, last):
+    for words in (fourth, fifth, sixth, last):
         assert words[words.index("--genuine_data") + 1] == join[join.index("--out") + 1]
     stages = [parse_training_config(words[1:]) for words in trainings]
-    assert [stage.initial_model for stage in stages[1:]] == [s.output_dir for s in stages[:-1]]
+    *chain, mixed_in, published = stages
+    assert [stage.initial_model for stage in chain[1:]] == [s.output_dir for s in chain[:-1]]
+    assert mixed_in.initial_model == published.initial_model == chain[-1].output_dir
+    assert published.mixed_model == mixed_in.output_dir
     metadata = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())
     recorded, command = metadata["options"], metadata["command"]
     assert command[command.index("--initial_share") + 1] == str(stages[-1].initial_share)
