@@ -36,7 +36,9 @@ def check_options(config: "TrainingConfig") -> None:
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
     if config.initial_share and not (config.initial_model or config.mixed_model):
-        raise TrainingError("--initial_share has no effect without --initial_model.")
+        raise TrainingError(
+            "--initial_share has no effect without --initial_model or --mixed_model."
+        )
     if config.mixed_model and not config.initial_share:
         raise TrainingError("--mixed_model has no effect without --initial_share.")
     if config.genuine_data_rows and not config.genuine_data:

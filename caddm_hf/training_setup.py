@@ -96,7 +96,7 @@ def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
     if config.imagenet_weights:
         load_imagenet_weights(model, config.imagenet_weights)
     if config.initial_model:
-        model.load_state_dict(_weights_of("initial_model", config))
+        model.load_state_dict(_weights_of("initial_model", config, model))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -115,24 +115,26 @@ def weights_to_mix_in(
     if not config.initial_share:
         return {}
     if config.mixed_model:
-        return _weights_of("mixed_model", config)
+        return _weights_of("mixed_model", config, model)
     return copy.deepcopy(model.state_dict())
 
 
-def _weights_of(option: str, config: TrainingConfig) -> dict[str, torch.Tensor]:
+def _weights_of(
+    option: str, config: TrainingConfig, model: CaddmForDeepfakeDetection
+) -> dict[str, torch.Tensor]:
     """The weights of the finished model that an option names, which fit this run's."""
     name = getattr(config, option)
     try:
-        model = load_model(name).model
+        other = load_model(name).model
     except ModelError as error:
         raise TrainingError(f"--{option}: {error}") from error
-    found = model.config
-    if (found.backbone, found.artifact_width) != (config.backbone, config.artifact_width):
+    weights, own = other.state_dict(), model.state_dict()
+    if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in own.items()}:
         raise TrainingError(
-            f"--{option} '{name}' has backbone {found.backbone} and artifact width "
-            f"{found.artifact_width}, which are not those of this run."
+            f"--{option} '{name}' has backbone {other.config.backbone} and artifact width "
+            f"{other.config.artifact_width}, which are not those of this run."
         )
-    return model.state_dict()
+    return weights
 
 
 def trackable(options: dict) -> dict:
