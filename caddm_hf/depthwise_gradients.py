@@ -2,8 +2,8 @@
 
 oneDNN has fast bfloat16 kernels for a depthwise convolution, but for most of its gradients (windows
 of 5x5, strides) it falls back to slow ones: they are more than half of a training step of
-EfficientNet-lite0. Converted to single precision and back they take a third of that time and lose
-fewer digits; `benchmarks/depthwise_gradients.py` measures both.
+EfficientNet-lite0. Converted to single precision and back they are faster and no less exact;
+`benchmarks/depthwise_gradients.py` measures whole passes with and without.
 """
 
 from collections.abc import Callable, Sequence
