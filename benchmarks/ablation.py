@@ -19,12 +19,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # the repository, not this folder, is where modules are
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 import numpy as np
 import pyarrow.parquet as pq
 
+import _paths  # noqa: F401
 from caddm_hf.atomic_files import write_atomically
 from caddm_hf.evaluation import Bootstrap
 from caddm_hf.model_card import versions

@@ -24,15 +24,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from detector_stages import Times, made_clips, timed, untrained_detector
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import _paths  # noqa: F401
 from caddm_hf.backend_names import BACKENDS
 from caddm_hf.face_alignment import alignment_matrix, warp_face
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.video_detection import VideoDetector
 from caddm_hf.video_frames import sample_indices
+from detector_stages import Times, made_clips, timed, untrained_detector
 
 FRAMES = 32
 

@@ -14,7 +14,6 @@ of a crop or an anchor, from float32 torch.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import _paths  # noqa: F401
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.crop_scoring import CROPS_A_CORE, TorchNetwork
 from caddm_hf.exported_network import export_in_folder, fingerprint, read_exported

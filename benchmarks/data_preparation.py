@@ -32,11 +32,7 @@ from pathlib import Path
 import numpy as np
 from skimage import data
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from made_media import write_video
-
+import _paths  # noqa: F401
 from caddm_hf.face_detection import FRAMES_AT_ONCE
 from caddm_hf.job_engines import open_engine
 from data_scripts import faceforensics
@@ -46,6 +42,7 @@ from data_scripts.frame_sources import open_frames
 from data_scripts.records import FrameOptions, open_root
 from data_scripts.shards import write_videos
 from data_scripts.video_rows import use_one_thread, video_group_rows
+from support.made_media import write_video
 
 OPTIONS = FrameOptions()
 

@@ -10,15 +10,12 @@ with and without `caddm_hf.depthwise_gradients`, in turn; medians are compared.
 
 import argparse
 import statistics
-import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import _paths  # noqa: F401
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.depthwise_gradients import DepthwiseGradients
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection

@@ -22,15 +22,12 @@ from collections import deque
 from pathlib import Path
 
 import av
-from detector_stages import MADE_CLIPS, moving_portrait, untrained_detector
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from made_media import write_video
-
+import _paths  # noqa: F401
 from caddm_hf.backend_names import BACKENDS
 from caddm_hf.video_detection import VideoDetector
+from detector_stages import MADE_CLIPS, moving_portrait, untrained_detector
+from support.made_media import write_video
 
 VIDEOS = 10
 HOW = {

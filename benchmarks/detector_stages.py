@@ -19,7 +19,6 @@ all; medians are shown. On a busy machine go by the CPU seconds.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -32,11 +31,7 @@ import numpy as np
 import torch
 from skimage import data
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from made_media import write_video
-
+import _paths  # noqa: F401
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.crop_scoring import CROPS_A_CORE
 from caddm_hf.face_detection import FRAMES_AT_ONCE
@@ -48,6 +43,7 @@ from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.video_detection import VideoDetector
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
 from caddm_hf.worker_threads import worker_threads
+from support.made_media import write_video
 
 STAGES = ("probe", "decode", "detect", "align", "forward", "heatmap", "report")
 # Name, (height, width), frames, width of the face in pixels.

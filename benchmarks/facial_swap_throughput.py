@@ -16,19 +16,16 @@ is where the work is done. Frames are decoded in advance for both.
 import argparse
 import math
 import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 from skimage import data
 from skimage.metrics import structural_similarity
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import _paths  # noqa: F401
 from caddm_hf.degradations import degrade
 from caddm_hf.face_alignment import jittered_alignment_matrix, warp_face
 from caddm_hf.face_masks import face_outline, fill_outline

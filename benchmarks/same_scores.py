@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parents[1]
 JUDGE = """
 import inspect, json, sys
 sys.path.insert(0, sys.argv[1])
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf import VideoDetector
 load = VideoDetector.from_pretrained
 backend = {"backend": "torch"} if "backend" in inspect.signature(load).parameters else {}
 detector = load(sys.argv[2], device="cpu", **backend)

@@ -14,7 +14,6 @@ steps alternate, so that other load on the machine falls on both; medians are co
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,12 +22,9 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-from made_collection import write_collection
-
+import _paths  # noqa: F401
 from caddm_hf.training_config import TrainingConfig
+from support.made_collection import write_collection
 from train_accelerate import TrainingRun
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hub_server import LocalHub, local_hub
-from made_media import write_video
 from skimage import data
 
 from caddm_hf.model_loading import untrained_model
+from support.fake_hub.server import LocalHub, local_hub
+from support.made_media import write_video
 
 torch.set_num_threads(2)
 # What a shell starts in the background ignores Ctrl-C, and so would every process that tests start.

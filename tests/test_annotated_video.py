@@ -8,10 +8,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from browser import chromium
-from made_evidence import PROVENANCE, face_at
-from made_media import numbered_frames, read_number, write_video
-from made_reports import made_person, made_report
 from PIL import Image
 
 from caddm_hf import annotated_video
@@ -28,6 +24,10 @@ from caddm_hf.people_drawing import COLOURS_RGB
 from caddm_hf.report import PersonReport, VideoReport
 from caddm_hf.verdicts import Judgement, Verdict
 from caddm_hf.video_frames import iterate_frames
+from support.browser import chromium
+from support.made_evidence import PROVENANCE, face_at
+from support.made_media import numbered_frames, read_number, write_video
+from support.made_reports import made_person, made_report
 
 SIZE_HW = (240, 320)
 GREY = 120

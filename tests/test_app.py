@@ -20,8 +20,6 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from made_reports import made_person, made_report
-from made_runners import FACTS, made_choices, made_page
 from PIL import Image
 from skimage.data import astronaut
 
@@ -38,6 +36,8 @@ from caddm_hf.page_worker import DetectorHandle, LocalRunner
 from caddm_hf.report_files import read_report
 from caddm_hf.video_detection import VideoDetector
 from caddm_hf.video_frames import probe_media
+from support.made_reports import made_person, made_report
+from support.made_runners import FACTS, made_choices, made_page
 
 ROOT = Path(app.__file__).parent
 FORGED = [(float(t), 0.9) for t in range(8)]

@@ -9,11 +9,12 @@ import time
 import zipfile
 
 import pytest
-from browser import foreign_urls, requested_urls
-from page_visitor import Visitor
 from selenium.webdriver.common.keys import Keys
 
-pytest_plugins = ["page_fixtures"]
+from support.browser import foreign_urls, requested_urls
+from support.page_visitor import Visitor
+
+pytest_plugins = ["support.page_fixtures"]
 # A slow and busy machine may need many times what a working page takes.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import foreign_urls, requested_urls
-from made_media import write_video
-from page_visitor import PATIENCE_S, Visitor, write_untrained_model
 from selenium.webdriver.common.keys import Keys
 
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from support.browser import foreign_urls, requested_urls
+from support.made_media import write_video
+from support.page_visitor import PATIENCE_S, Visitor, write_untrained_model
 
-pytest_plugins = ["page_fixtures"]
+pytest_plugins = ["support.page_fixtures"]
 # A slow and busy machine may need many times what a working page takes.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

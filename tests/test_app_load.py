@@ -16,9 +16,10 @@ import numpy as np
 import psutil
 import pytest
 from gradio_client import Client, handle_file
-from made_media import write_video
-from page_visitor import Server, page_server
 from skimage.data import astronaut
+
+from support.made_media import write_video
+from support.page_visitor import Server, page_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

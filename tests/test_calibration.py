@@ -7,7 +7,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from made_scores import MadeVideo, made_table, write_tiny_model
 
 from caddm_hf.calibration import (
     calibrate_table,
@@ -23,6 +22,7 @@ from caddm_hf.score_statistics import fit_platt_scaling
 from caddm_hf.score_table import gather_videos, numbers
 from caddm_hf.verdicts import LogitScaling, Thresholds
 from caddm_hf.video_detection import VideoDetector
+from support.made_scores import MadeVideo, made_table, write_tiny_model
 
 RATES = [0.05, 0.01, 0.1]
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 import torch
-from authors_network import parity_figures, rule_checkpoint, rule_image
 
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
 from caddm_hf.convert_checkpoint import CheckpointError, convert_checkpoint, write_model_folder
+from support.authors_network import parity_figures, rule_checkpoint, rule_image
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from hub_server import LocalHub
-from made_crashes import crashing_environment
-from made_datasets import MadeVideos, make_faceforensics, make_folder
 
 from data_scripts.build_frame_dataset import main
+from support.fake_hub.server import LocalHub
+from support.made_crashes import crashing_environment
+from support.made_datasets import MadeVideos, make_faceforensics, make_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "data_scripts" / "build_frame_dataset.py"

@@ -12,7 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
-from made_datasets import (
+
+from caddm_hf.facial_swap import make_training_sample
+from caddm_hf.frame_dataset import FRAME_FEATURES, FrameTable, open_split
+from data_scripts import collection, video_rows
+from data_scripts.build_frame_dataset import main
+from support.made_datasets import (
     MadeVideos,
     make_caddm_frames,
     make_celeb_df,
@@ -22,11 +27,6 @@ from made_datasets import (
     make_folder,
     make_listed_folder,
 )
-
-from caddm_hf.facial_swap import make_training_sample
-from caddm_hf.frame_dataset import FRAME_FEATURES, FrameTable, open_split
-from data_scripts import collection, video_rows
-from data_scripts.build_frame_dataset import main
 
 COMMON = ("--frames", "3", "--workers", "0")
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_datasets import MadeVideos, make_faceforensics, make_folder
 
 from caddm_hf.guard_limits import JobFailedError, WorkerLostError
 from caddm_hf.job_engines import Again, EngineError, open_engine
 from data_scripts.build_frame_dataset import main as build_main
+from support.made_datasets import MadeVideos, make_faceforensics, make_folder
 
 try:
     import ray

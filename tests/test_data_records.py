@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from made_datasets import (
+
+from data_scripts.build_frame_dataset import choose_records, list_dataset
+from data_scripts.records import DatasetError, Listing, VideoRecord, check_unique, open_root
+from support.made_datasets import (
     MadeVideos,
     make_caddm_frames,
     make_celeb_df,
@@ -14,9 +17,6 @@ from made_datasets import (
     make_folder,
     make_listed_folder,
 )
-
-from data_scripts.build_frame_dataset import choose_records, list_dataset
-from data_scripts.records import DatasetError, Listing, VideoRecord, check_unique, open_root
 
 
 @pytest.fixture(scope="module")

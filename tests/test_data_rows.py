@@ -10,16 +10,6 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_datasets import (
-    MadeVideos,
-    faceless_frames,
-    five_points_of,
-    made_frames,
-    made_number,
-    make_caddm_frames,
-    write_clip,
-)
-from made_media import write_video
 
 from caddm_hf.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
 from caddm_hf.face_detection import FaceDetector
@@ -30,6 +20,16 @@ from data_scripts.face_crops import crop_rectangle, encode_picture
 from data_scripts.records import FrameOptions, VideoRecord, open_root
 from data_scripts.video_account import VideoRows, rows_digest
 from data_scripts.video_rows import video_group_rows
+from support.made_datasets import (
+    MadeVideos,
+    faceless_frames,
+    five_points_of,
+    made_frames,
+    made_number,
+    make_caddm_frames,
+    write_clip,
+)
+from support.made_media import write_video
 
 GENUINE = VideoRecord(
     "folder", "real.mp4", "folder/real", "train", None, "c23", "folder/real", "real.mp4"

@@ -17,9 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_collection import write_collection
-from made_runners import made_page
-from page_visitor import write_untrained_model
 from PIL import Image
 from skimage.data import astronaut
 
@@ -30,6 +27,9 @@ from caddm_hf.example_media import make_examples
 from caddm_hf.report_files import report_bytes
 from caddm_hf.training_config import parse_training_config
 from caddm_hf.video_detection import VideoDetector
+from support.made_collection import write_collection
+from support.made_runners import made_page
+from support.page_visitor import write_untrained_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -6,7 +6,6 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from made_scores import MadeVideo, made_table
 from scipy.stats import binom, norm
 
 from caddm_hf.evaluation import (
@@ -19,6 +18,7 @@ from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.score_statistics import area_under_roc
 from caddm_hf.score_table import gather_videos
 from caddm_hf.verdicts import LogitScaling, Thresholds
+from support.made_scores import MadeVideo, made_table
 
 QUICK = Bootstrap(samples=50)
 BAND = Thresholds(real_below=0.4, fake_above=0.6)

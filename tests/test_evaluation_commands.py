@@ -13,9 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset, Image
-from made_collection import made_rows, write_collection
-from made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_model  # noqa: F401
-from measurement_files import read_measurement
 
 from caddm_hf import frame_scoring
 from caddm_hf.frame_dataset import FRAME_FEATURES
@@ -23,6 +20,9 @@ from caddm_hf.frame_scoring import FrameScorer
 from caddm_hf.model_card import CALIBRATED, NOT_CALIBRATED
 from caddm_hf.model_loading import load_model
 from caddm_hf.video_detection import DetectionConfig, VideoDetector
+from support.made_collection import made_rows, write_collection
+from support.made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_model  # noqa: F401
+from support.measurement_files import read_measurement
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
-from made_collection import made_rows, write_collection
-from made_media import write_video
 from PIL import Image as PilImage
 
 from caddm_hf.evaluation_data import (
@@ -22,6 +20,8 @@ from caddm_hf.evaluation_data import (
 )
 from caddm_hf.frame_dataset import FRAME_FEATURES, FrameDataError
 from caddm_hf.opened_rows import open_rows
+from support.made_collection import made_rows, write_collection
+from support.made_media import write_video
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from hub_server import LocalHub
+from support.fake_hub.server import LocalHub
 
 ALICE = "tok-alice"
 
@@ -13,11 +13,11 @@ def client_push_and_evaluate() -> dict:
     import torch
     from datasets import Dataset
     from huggingface_hub import HfApi
-    from made_collection import made_rows
-    from made_scores import tiny_model
 
     from caddm_hf.__main__ import main
     from caddm_hf.frame_dataset import FRAME_FEATURES
+    from support.made_collection import made_rows
+    from support.made_scores import tiny_model
 
     torch.set_num_threads(1)
     loaded = tiny_model()

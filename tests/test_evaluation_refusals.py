@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from made_collection import made_rows, write_collection
-from made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
 
 from caddm_hf.__main__ import main
 from caddm_hf.frame_dataset import FRAME_FEATURES
 from caddm_hf.model_loading import load_model
+from support.made_collection import made_rows, write_collection
+from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -8,8 +8,6 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from made_evidence import HOSTILE, evidence_report
-from made_reports import made_report
 
 from caddm_hf import evidence
 from caddm_hf.detection_config import DetectionConfig
@@ -21,6 +19,8 @@ from caddm_hf.provenance import record_provenance
 from caddm_hf.report_files import ReportError, read_report, report_bytes
 from caddm_hf.verdicts import Thresholds
 from caddm_hf.video_detection import VideoDetector
+from support.made_evidence import HOSTILE, evidence_report
+from support.made_reports import made_report
 
 
 @pytest.fixture(scope="module")

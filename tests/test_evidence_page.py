@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium, save_screenshot, set_size
-from made_evidence import HOSTILE, PROVENANCE, SHA256, evidence_report
-from made_reports import made_person, made_report
 from PIL import Image
 
 from caddm_hf import evidence_page
 from caddm_hf.evidence_page import evidence_html
 from caddm_hf.report_words import EVIDENCE_NOT_PROOF, LIMITS, UNTRAINED
+from support.browser import chromium, save_screenshot, set_size
+from support.made_evidence import HOSTILE, PROVENANCE, SHA256, evidence_report
+from support.made_reports import made_person, made_report
 
 SHOTS = Path(__file__).resolve().parent.parent / "test-artifacts"
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_evidence import evidence_report
 from PIL import Image
 
 from caddm_hf import report_files
 from caddm_hf.report_files import MAX_REPORT_BYTES, ReportError, read_report, report_bytes
+from support.made_evidence import evidence_report
 
 
 def refused(content: object, tmp_path: Path) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_evidence import HOSTILE, evidence_report, textured_person
-from made_reports import made_face, made_person, made_report
 
 from caddm_hf import report_files
 from caddm_hf.detection_config import DetectionConfig
@@ -20,6 +18,8 @@ from caddm_hf.report_files import ReportError, read_report, report_bytes
 from caddm_hf.report_schema import report_json_schema
 from caddm_hf.report_views import rejudge
 from caddm_hf.verdicts import Judgement, Reason, Thresholds, Verdict
+from support.made_evidence import HOSTILE, evidence_report, textured_person
+from support.made_reports import made_face, made_person, made_report
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

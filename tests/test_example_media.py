@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_checks import sampled
 from skimage.data import astronaut
 
 from caddm_hf.example_media import make_examples, swapped_portrait
 from caddm_hf.face_detection import FaceDetector
 from caddm_hf.video_frames import probe_media
+from support.media_checks import sampled
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ import re
 
 import pytest
 import torch
-from made_collection import write_collection
-from test_inference_backends import INSTALLED, made_model, needs_runtime
 
 from caddm_hf import exported_network
 from caddm_hf.__main__ import build_parser, main
@@ -15,6 +13,8 @@ from caddm_hf.crop_scoring import TorchNetwork
 from caddm_hf.exported_network import export_in_folder
 from caddm_hf.inference_backends import open_network
 from caddm_hf.model_loading import load_model
+from support.made_collection import write_collection
+from test_inference_backends import INSTALLED, made_model, needs_runtime
 
 needs_onnxruntime = pytest.mark.skipif(
     "onnx" not in INSTALLED, reason="the optional packages onnx and onnxruntime are not installed"

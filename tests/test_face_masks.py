@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from made_faces import POINTS_XY, sixty_eight_points
 from scipy import sparse
 from scipy.sparse import linalg
 from skimage import data
@@ -19,6 +18,7 @@ from caddm_hf.face_masks import (
     poisson_blend,
     soften_mask,
 )
+from support.made_faces import POINTS_XY, sixty_eight_points
 
 # Outlines and masks
 

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-from made_faces import portrait
 
 from caddm_hf import DetectionConfig, VideoDetector
 from caddm_hf.face_detection import FaceDetector
+from support.made_faces import portrait
 
 WANTED_PX = 48
 

@@ -1,11 +1,11 @@
 import cv2
 import numpy as np
 import pytest
-from made_faces import POINTS_XY
 from skimage import data
 
 from caddm_hf.face_detection import DetectedFace, FaceDetector
 from caddm_hf.face_tracking import FaceTracker
+from support.made_faces import POINTS_XY
 
 SIZE_HW = (240, 480)
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from made_faces import (
+
+from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
+from support.made_faces import (
     CLEAN,
     POINTS_XY,
     STILL,
@@ -16,8 +18,6 @@ from made_faces import (
     share_inside,
     sixty_eight_points,
 )
-
-from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
 
 PARTIAL = {"global_probability": 0.0}
 

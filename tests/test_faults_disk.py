@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_jobs import JOBS, Attempt, hidden, job_server, make_source, read_outputs
 
 from caddm_hf.atomic_files import remove_abandoned, write_atomically
+from support.fault_jobs import JOBS, Attempt, hidden, job_server, make_source, read_outputs
 
 ENOUGH_FOR_A_LOG = 3_000  # bytes: JSON files, but no weights or pictures
 ROUNDS = {"train": (0, ENOUGH_FOR_A_LOG, 60_000), "convert": (0, ENOUGH_FOR_A_LOG, 10**6)}

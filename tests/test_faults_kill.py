@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fault_jobs import JOBS, Attempt, hidden, job_server, make_source, read_outputs
+
+from support.fault_jobs import JOBS, Attempt, hidden, job_server, make_source, read_outputs
 
 # What differs between two runs of one command: moments, durations, and where things lie.
 OF_THE_MOMENT = {"made", "seconds", "waiting_seconds", "training_seconds"}

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import Colorspace
-from made_media import is_upright, numbered_frame, numbered_frames, write_video
-from media_checks import assert_numbered, sampled
 from PIL import Image
 
 from caddm_hf.video_frames import probe_media
+from support.made_media import is_upright, numbered_frame, numbered_frames, write_video
+from support.media_checks import assert_numbered, sampled
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

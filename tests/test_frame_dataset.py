@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Image, Value
-from made_collection import draw_face, forge_face, made_rows, write_collection, write_crops
 from skimage import data
 
 from caddm_hf import point_search
@@ -26,6 +25,7 @@ from caddm_hf.training_data import TrainingData
 from caddm_hf.training_samples import (
     SampleMaker,
 )
+from support.made_collection import draw_face, forge_face, made_rows, write_collection, write_crops
 
 PORTRAIT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)
 SIZE = 64

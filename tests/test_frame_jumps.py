@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_media import numbered_frames, write_video
-from media_checks import assert_numbered
 
 from caddm_hf import frame_jumps, video_frames
 from caddm_hf.frame_jumps import plan_packets
 from caddm_hf.video_frames import iterate_frames, iterate_sampled_frames, probe_media
+from support.made_media import numbered_frames, write_video
+from support.media_checks import assert_numbered
 
 # Key frames every 10 frames, so that there is something to jump to and something to skip.
 H264 = {"g": "10", "bf": "3", "threads": "1"}

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_media import numbered_frames, write_video
-from media_checks import assert_numbered
 
 from caddm_hf.frame_prefetch import FRAMES_AHEAD, FramePrefetch, frames_within
 from caddm_hf.media_files import MediaError
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
 from caddm_hf.worker_threads import worker_threads
+from support.made_media import numbered_frames, write_video
+from support.media_checks import assert_numbered
 
 
 @pytest.fixture

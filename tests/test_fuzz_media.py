@@ -5,7 +5,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fuzz_media import Fuzzer, show
+
+from support.fuzz_media import Fuzzer, show
 
 QUICK = 60
 ALL = 2000

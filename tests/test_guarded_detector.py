@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_crashes import crashing_environment
 
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.guard_limits import GuardLimits, JobStoppedError, WorkerLostError
@@ -15,6 +14,7 @@ from caddm_hf.guarded_detector import DetectorSource, GuardedDetector, StartErro
 from caddm_hf.media_files import MediaError
 from caddm_hf.report import VideoReport
 from caddm_hf.video_detection import VideoDetector
+from support.made_crashes import crashing_environment
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-import made_workers
 import psutil
 import pytest
-from made_workers import wait_for
 
 from caddm_hf.guard_limits import GuardLimits, WorkerLostError
 from caddm_hf.guarded_worker import GuardedWorkers
+from support import made_workers
+from support.made_workers import wait_for
 
 LIMITS = GuardLimits(memory_bytes=300 * 2**20, job_s=3.0)
 on_posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent")

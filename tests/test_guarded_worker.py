@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import made_workers
 import psutil
 import pytest
-from made_workers import wait_for
 
 from caddm_hf.guard_limits import GuardLimits, JobFailedError, JobStoppedError, StartError
 from caddm_hf.guarded_worker import GuardedWorkers, WorkerLostError, ended_by_sigterm
 from caddm_hf.media_files import MediaError
+from support import made_workers
+from support.made_workers import wait_for
 
 LIMITS = GuardLimits(
     memory_bytes=300 * 2**20, job_s=3.0, silence_s=2.0, stop_grace_s=0.8, answer_bytes=2**22
@@ -102,7 +102,7 @@ def test_two_workers_work_at_once():
 def output_of_a_guard(arguments: str, what_it_does: str) -> tuple[str, str]:
     """stdout and stderr of a process of its own that has a guard."""
     code = (
-        "from made_workers import *\n"
+        "from support.made_workers import *\n"
         "if __name__ == '__main__':\n"
         f"    with GuardedWorkers({arguments}) as guard:\n"
         f"        {what_it_does}\n"

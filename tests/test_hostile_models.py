@@ -15,8 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset, Image
-from made_collection import made_rows, png_picture
-from made_scores import write_tiny_model
 from safetensors.torch import load_file, save_file
 
 from caddm_hf import CaddmForDeepfakeDetection, model_files
@@ -31,6 +29,8 @@ from caddm_hf.frame_dataset import (
 from caddm_hf.model_loading import ModelError, load_model
 from caddm_hf.opened_rows import open_rows
 from caddm_hf.stored_pictures import picture_bytes
+from support.made_collection import made_rows, png_picture
+from support.made_scores import write_tiny_model
 
 
 @pytest.fixture(scope="module")

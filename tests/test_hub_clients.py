@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hub_server import LocalHub, local_hub
 from huggingface_hub import HfApi
+
+from support.fake_hub.server import LocalHub, local_hub
 
 ALICE = "tok-alice"
 REPO = "alice/model"

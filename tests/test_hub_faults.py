@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hub_server import LocalHub
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.utils import logging
-from made_scores import write_tiny_model
 
 from caddm_hf import model_files
 from caddm_hf.model_loading import ModelError, load_model
+from support.fake_hub.server import LocalHub
+from support.made_scores import write_tiny_model
 
 REPO = "alice/caddm"
 ALICE = "tok-alice"

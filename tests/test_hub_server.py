@@ -11,7 +11,6 @@ import httpx2
 import huggingface_hub
 import numpy as np
 import pytest
-from hub_server import LocalHub, local_hub
 from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.errors import (
     BadRequestError,
@@ -22,6 +21,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+
+from support.fake_hub.server import LocalHub, local_hub
 
 ALICE, BOB = "tok-alice", "tok-bob"
 REPO = "alice/model"

@@ -8,16 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_exports import (
-    INSTALLED,
-    each_runtime,
-    exported_model,
-    exported_small_model,
-    made_crops,
-    made_model,
-    needs_onnx,
-    needs_runtime,
-)
 
 from caddm_hf import exported_network, inference_backends
 from caddm_hf.backend_names import BACKENDS
@@ -27,6 +17,16 @@ from caddm_hf.inference_backends import open_network, run_exported
 from caddm_hf.model_loading import LoadedModel, ModelError
 from caddm_hf.network_export import export_network
 from caddm_hf.video_detection import VideoDetector
+from support.made_exports import (
+    INSTALLED,
+    each_runtime,
+    exported_model,
+    exported_small_model,
+    made_crops,
+    made_model,
+    needs_onnx,
+    needs_runtime,
+)
 
 CPU = torch.device("cpu")
 

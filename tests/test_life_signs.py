@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_media import numbered_frames, write_video
-from made_server import running_server
 
 from caddm_hf.life_signs import be_watched, checkpoint, now_at, sign_of_life
 from caddm_hf.media_source import local_media
 from caddm_hf.video_frames import probe_media
+from support.made_media import numbered_frames, write_video
+from support.made_server import running_server
 
 
 class Watcher:

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made_collection import draw_face
-from made_scores import tiny_model
 
 from caddm_hf.evaluation import Bootstrap
 from caddm_hf.frame_dataset import FrameDataError
@@ -26,6 +24,8 @@ from caddm_hf.localisation import (
     separation,
     stretched,
 )
+from support.made_collection import draw_face
+from support.made_scores import tiny_model
 
 SIZE = 224
 PROCESSOR = CaddmImageProcessor(size=SIZE)

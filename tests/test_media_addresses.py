@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from made_server import CONTENT, Server, running_server
-from media_downloads import download_error, fetch
 
 from caddm_hf import media_source
 from caddm_hf.media_source import is_public, local_media
+from support.made_server import CONTENT, Server, running_server
+from support.media_downloads import download_error, fetch
 
 
 @pytest.fixture

@@ -7,17 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_media import (
-    INDEX_FIRST,
-    claim_mkv_duration,
-    claim_mp4_duration,
-    claim_mp4_frame_length,
-    numbered_frame,
-    numbered_frames,
-    write_audio,
-    write_video,
-)
-from media_checks import error_of, sampled
 
 from caddm_hf import media_files
 from caddm_hf.media_files import (
@@ -29,6 +18,17 @@ from caddm_hf.media_files import (
     shown_address,
 )
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from support.made_media import (
+    INDEX_FIRST,
+    claim_mkv_duration,
+    claim_mp4_duration,
+    claim_mp4_frame_length,
+    numbered_frame,
+    numbered_frames,
+    write_audio,
+    write_video,
+)
+from support.media_checks import error_of, sampled
 
 
 def test_file_that_does_not_exist(tmp_path):

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_server import CONTENT, Handler, Server, running_server
-from media_downloads import download_error, fetch
 
 from caddm_hf.media_files import MediaLimits
 from caddm_hf.media_source import _CheckedBackend, local_media
+from support.made_server import CONTENT, Handler, Server, running_server
+from support.media_downloads import download_error, fetch
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@ import io
 import struct
 
 import pytest
-from made_media import claim_mp4_duration, numbered_frames, write_video
 
 from caddm_hf.mp4_header import claimed_duration_s
+from support.made_media import claim_mp4_duration, numbered_frames, write_video
 
 
 def box(name: bytes, content: bytes) -> bytes:

@@ -4,8 +4,6 @@ import asyncio
 import threading
 
 import pytest
-from made_reports import made_person, made_report
-from made_runners import made_checks
 
 from caddm_hf.guarded_worker import JobStoppedError, StartError
 from caddm_hf.media_files import MediaError
@@ -13,6 +11,8 @@ from caddm_hf.page_checks import FULL, CheckFailedError, CheckOptions, CheckStop
 from caddm_hf.page_jobs import CheckJob
 from caddm_hf.page_line import Line
 from caddm_hf.verdicts import Verdict
+from support.made_reports import made_person, made_report
+from support.made_runners import made_checks
 
 REPORT = made_report([made_person(1, [(float(t), 0.7) for t in range(8)])])
 PATIENCE_S = 30

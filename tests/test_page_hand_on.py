@@ -5,11 +5,11 @@ import errno
 
 import gradio as gr
 import pytest
-from made_evidence import evidence_report
 
 from caddm_hf import page_hand_on
 from caddm_hf.page_kept import KeptResults
 from caddm_hf.report_files import ReportError
+from support.made_evidence import evidence_report
 
 
 def test_the_evidence_goes_with_the_session():

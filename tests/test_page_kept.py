@@ -2,9 +2,8 @@
 
 import os
 
-from made_reports import made_person, made_report
-
 from caddm_hf.page_kept import KeptResult, KeptResults
+from support.made_reports import made_person, made_report
 
 RESULT = KeptResult(made_report([made_person(1, [(0.0, 0.9), (1.0, 0.2)])]), "clip.mp4")
 

@@ -1,7 +1,6 @@
 """caddm_hf.page_models: which models may be chosen, and what their calibration allows."""
 
 import pytest
-from made_runners import MadeRunner
 
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.detection_config import DetectionConfig
@@ -9,6 +8,7 @@ from caddm_hf.guarded_worker import StartError
 from caddm_hf.page_jobs import split_revision
 from caddm_hf.page_models import ModelChoiceError, ModelChoices, model_facts
 from caddm_hf.verdicts import Thresholds
+from support.made_runners import MadeRunner
 
 
 def facts_with(calibration: object):

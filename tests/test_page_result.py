@@ -6,12 +6,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from made_reports import made_person, made_report
 
 from caddm_hf.page_moments import moments_of
 from caddm_hf.page_result import error_html, report_html
 from caddm_hf.report import Provenance
 from caddm_hf.report_files import read_report, report_bytes
+from support.made_reports import made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}}.mp4"""
 STEADY = [(float(t), 0.1) for t in range(8)]

@@ -5,16 +5,16 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from authors_network import (
+
+from caddm_hf.convert_checkpoint import authors_image_processor, convert_checkpoint
+from caddm_hf.face_alignment import alignment_matrix, template_points
+from caddm_hf.multibox import anchor_boxes, detection_losses, encode_boxes, match_anchors
+from support.authors_network import (
     AuthorsNetwork,
     parity_figures,
     rule_checkpoint,
     rule_image,
 )
-
-from caddm_hf.convert_checkpoint import authors_image_processor, convert_checkpoint
-from caddm_hf.face_alignment import alignment_matrix, template_points
-from caddm_hf.multibox import anchor_boxes, detection_losses, encode_boxes, match_anchors
 
 BACKBONES = [
     ("resnet34", "resnet34"),

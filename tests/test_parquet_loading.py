@@ -7,13 +7,13 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_server import LocalHub
-from made_collection import made_rows, write_collection
 
 from caddm_hf import parquet_loading
 from caddm_hf.frame_dataset import FRAME_FEATURES, FrameDataError, open_split
 from caddm_hf.opened_rows import open_rows
 from caddm_hf.parquet_loading import check_claims, check_contents
+from support.fake_hub.server import LocalHub
+from support.made_collection import made_rows, write_collection
 
 SPARE = 2**20  # in place of a quarter of a gigabyte
 TEXT = "a" * 2**20

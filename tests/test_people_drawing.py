@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_evidence import face_at
-from made_reports import made_report
 
 from caddm_hf.people_drawing import COLOURS_RGB, draw_people, place_face
 from caddm_hf.report import PersonReport
 from caddm_hf.verdicts import Judgement, Verdict
+from support.made_evidence import face_at
+from support.made_reports import made_report
 
 SIZE_HW = (240, 320)
 GREY = 120

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from made_faces import aligned, forge, portrait
 from skimage.metrics import structural_similarity
 
 from caddm_hf.picture_changes import (
@@ -11,6 +10,7 @@ from caddm_hf.picture_changes import (
     structural_dissimilarity,
     visible_change,
 )
+from support.made_faces import aligned, forge, portrait
 
 
 def test_changed_box_is_tight_and_ignores_a_stray_pixel():

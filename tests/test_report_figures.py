@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from made_reports import THRESHOLDS, made_person, made_report
 from PIL import Image
 
 from caddm_hf.heatmaps import ArtifactBox
@@ -22,6 +21,7 @@ from caddm_hf.report_figures import (
     show_percent,
     show_time,
 )
+from support.made_reports import THRESHOLDS, made_person, made_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -1,11 +1,11 @@
 """caddm_hf.report_views: the same scores at other thresholds, or of one person."""
 
 import pytest
-from made_reports import THRESHOLDS, made_person, made_report
 
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.report_views import main_person_only, rejudge
 from caddm_hf.verdicts import Reason, Thresholds, Verdict
+from support.made_reports import THRESHOLDS, made_person, made_report
 
 FORGED = [(float(t), 0.7) for t in range(8)]
 STEADY = [(float(t), 0.1) for t in range(8)]

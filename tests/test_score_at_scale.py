@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from made_crashes import crashing_environment
-from made_datasets import made_frames, write_clip
-from made_server import running_server
 
 from caddm_hf import score_at_scale
 from caddm_hf.guard_limits import GuardLimits, WorkerLostError
@@ -22,6 +19,9 @@ from caddm_hf.score_at_scale import (
     kept_name,
     lost_video,
 )
+from support.made_crashes import crashing_environment
+from support.made_datasets import made_frames, write_clip
+from support.made_server import running_server
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 
 ALLOWED_GROWTH = 0.05
 HERE = Path(__file__).parent
+SOAK = HERE / "support" / "soak_videos.py"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
@@ -34,7 +35,13 @@ def test_many_videos_in_one_process(
     temporary.mkdir()
     files = [str(path) for path in (face_clip, empty_clip, face_picture, broken)]
     result = subprocess.run(
-        [sys.executable, str(HERE / "soak_videos.py"), str(videos), str(settled), *files],
+        [
+            sys.executable,
+            str(SOAK),
+            str(videos),
+            str(settled),
+            *files,
+        ],
         env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(HERE.parent)},
         stdout=subprocess.PIPE,
         check=True,

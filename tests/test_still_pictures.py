@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
-from media_checks import assert_numbered, error_of, sampled
 from PIL import Image
 
 from caddm_hf.media_files import MediaError, MediaInfo, MediaLimits
 from caddm_hf.still_pictures import is_decodable
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from support.made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
+from support.media_checks import assert_numbered, error_of, sampled
 
 
 def save_picture(path: Path, picture: Image.Image, **options) -> Path:

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_evidence import evidence_report
-from made_reports import made_face, made_person, made_report
 
 from caddm_hf.heatmaps import ArtifactBox
 from caddm_hf.report_figures import SuspiciousFace, draw_artifact_boxes, overlay_heatmap
 from caddm_hf.suspicious_faces import face_pictures, suspicious_face_pictures
+from support.made_evidence import evidence_report
+from support.made_reports import made_face, made_person, made_report
 
 
 def test_the_highest_scores_come_first():

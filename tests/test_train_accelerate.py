@@ -13,16 +13,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import GradientState
-from hub_server import LocalHub
 from huggingface_hub import ModelCard, parse_eval_result_entries
-from made_collection import write_collection
-from training_runs import (
-    SCRIPT,
-    TINY,
-    environment,
-    one_thread_and_fresh_accelerate,  # noqa: F401
-    train,
-)
 
 import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
@@ -32,6 +23,15 @@ from caddm_hf.imagenet_weights import LITE0_PACKAGE
 from caddm_hf.model_publishing import open_repository
 from caddm_hf.training_config import TrainingConfig, TrainingError, parse_training_config
 from caddm_hf.training_state import LOG_FILE, read_log
+from support.fake_hub.server import LocalHub
+from support.made_collection import write_collection
+from support.training_runs import (
+    SCRIPT,
+    TINY,
+    environment,
+    one_thread_and_fresh_accelerate,  # noqa: F401
+    train,
+)
 
 HUB_NAME = "alice/caddm-made"
 

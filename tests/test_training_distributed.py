@@ -8,13 +8,6 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
-from made_collection import write_collection
-from training_runs import (
-    TINY,
-    one_thread_and_fresh_accelerate,  # noqa: F401
-    start_training,
-    train,
-)
 
 from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
@@ -22,6 +15,13 @@ from caddm_hf.training_config import TrainingConfig, TrainingError
 from caddm_hf.training_data import TrainingData
 from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics
 from caddm_hf.training_samples import KINDS, TrainingFrames, training_loader
+from support.made_collection import write_collection
+from support.training_runs import (
+    TINY,
+    one_thread_and_fresh_accelerate,  # noqa: F401
+    start_training,
+    train,
+)
 
 TWO_PROCESSES = (
     *("-m", "torch.distributed.run", "--nproc_per_node", "2"),

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hub_server import LocalHub
-from training_runs import TINY
+
+from support.fake_hub.server import LocalHub
+from support.training_runs import TINY
 
 NAME = "alice/frames"
 
@@ -12,7 +13,8 @@ NAME = "alice/frames"
 def push_collection(folder: str) -> None:
     """In a client process: a made collection with its landmarks and genuine frames."""
     import datasets
-    from made_collection import write_collection
+
+    from support.made_collection import write_collection
 
     write_collection(Path(folder))
     for split in ("train", "validation"):
@@ -25,7 +27,8 @@ def push_collection(folder: str) -> None:
 def train_two_steps(output: str, *more: str) -> dict:
     """In a client process: what the script does with a Hub id."""
     from safetensors.torch import load_file
-    from training_runs import train
+
+    from support.training_runs import train
 
     status = train("--data", NAME, "--output_dir", output, *TINY, "--max_steps", "2", *more)
     tensors = load_file(Path(output) / "model.safetensors") if status == 0 else {}

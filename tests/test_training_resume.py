@@ -10,15 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_collection import write_collection
 from safetensors.torch import load_file
 from torch import nn
-from training_runs import (
-    TINY,
-    one_thread_and_fresh_accelerate,  # noqa: F401
-    start_training,
-    train,
-)
 
 from caddm_hf.atomic_files import (
     make_folder_atomically,
@@ -34,6 +27,13 @@ from caddm_hf.training_state import (
     TrainingState,
     WeightAverage,
     read_log,
+)
+from support.made_collection import write_collection
+from support.training_runs import (
+    TINY,
+    one_thread_and_fresh_accelerate,  # noqa: F401
+    start_training,
+    train,
 )
 
 

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, Image
-from made_collection import draw_face, made_rows, png_picture, write_collection, write_crops
-from made_faces import sixty_eight_points
 
 from caddm_hf.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
 from caddm_hf.degradations import TrainingDegradations
@@ -34,6 +32,8 @@ from caddm_hf.training_samples import (
     TrainingPlan,
     training_loader,
 )
+from support.made_collection import draw_face, made_rows, png_picture, write_collection, write_crops
+from support.made_faces import sixty_eight_points
 
 PORTRAIT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)
 SIZE = 64

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_collection import write_collection
 from safetensors.torch import load_file
-from training_runs import TINY, one_thread_and_fresh_accelerate, train  # noqa: F401
 
 from caddm_hf import CaddmForDeepfakeDetection, model_publishing
 from caddm_hf.model_loading import load_model
+from support.made_collection import write_collection
+from support.training_runs import TINY, one_thread_and_fresh_accelerate, train  # noqa: F401
 
 
 @pytest.fixture(scope="module")

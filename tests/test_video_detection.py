@@ -7,9 +7,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from made_media import write_video
-from made_reports import made_face, made_report
-from made_scores import MadeVideo, made_table
 from PIL import Image
 from skimage import data
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
@@ -19,6 +16,9 @@ from caddm_hf.model_loading import LoadedModel, load_model, untrained_model
 from caddm_hf.report import PersonReport
 from caddm_hf.score_table import gather_videos
 from caddm_hf.verdicts import Judgement, LogitScaling, Reason, Thresholds, log_odds
+from support.made_media import write_video
+from support.made_reports import made_face, made_report
+from support.made_scores import MadeVideo, made_table
 
 DECIDED = Thresholds(0.5, 0.5)
 

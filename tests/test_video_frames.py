@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
-from media_checks import assert_numbered, sampled
 from PIL import Image
 
 from caddm_hf.media_files import MediaError
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media, sample_indices
+from support.made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
+from support.media_checks import assert_numbered, sampled
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_media import INDEX_FIRST, numbered_frames, read_number, write_video
-from made_server import Server
-from media_checks import assert_numbered, error_of, sampled
 
 from caddm_hf.media_files import MediaError, MediaLimits
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media, sample_indices
+from support.made_media import INDEX_FIRST, numbered_frames, read_number, write_video
+from support.made_server import Server
+from support.media_checks import assert_numbered, error_of, sampled
 
 
 def test_hidden_vp8_pictures_are_not_counted(tmp_path):

@@ -1,10 +1,10 @@
 """caddm_hf.zero_gpu: the same answers through a borrowed device, here the CPU."""
 
 import torch
-from made_scores import write_tiny_model
 
 from caddm_hf.model_loading import load_model
 from caddm_hf.zero_gpu import LONGEST_CALL_S, ZeroGpuNetwork
+from support.made_scores import write_tiny_model
 
 
 def test_answers_are_the_models_own(tmp_path):

@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
-from hub_protocol import HubState, Request, Response, json_response, route
-from hub_storage import Commit, HubError, Repository, StoredFile, card_metadata
+from support.fake_hub.protocol import HubState, Request, Response, json_response, route
+from support.fake_hub.storage import Commit, HubError, Repository, StoredFile, card_metadata
 
 
 @route("GET", "/api/whoami-v2")

@@ -35,5 +35,5 @@ def crashing_environment(folder: Path) -> dict[str, str]:
     """
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(PATCH)
-    paths = [str(folder), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}

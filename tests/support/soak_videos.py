@@ -9,12 +9,11 @@ import os
 import sys
 from pathlib import Path
 
-from made_scores import tiny_model
-
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.heap_settings import return_freed_memory
 from caddm_hf.media_files import MediaError
 from caddm_hf.video_detection import VideoDetector
+from support.made_scores import tiny_model
 
 
 def resident_bytes() -> int:

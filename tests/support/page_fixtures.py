@@ -1,16 +1,16 @@
-"""One server and one browser for all tests of a module: `pytest_plugins = ["page_fixtures"]`."""
+"""One server and browser for a module's tests: `pytest_plugins = ["support.page_fixtures"]`."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import chromium
-from made_media import write_video
-from page_visitor import Server, Visitor, page_server
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from caddm_hf.example_media import make_examples
 from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from support.browser import chromium
+from support.made_media import write_video
+from support.page_visitor import Server, Visitor, page_server
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from made_media import read_number
 
 from caddm_hf.media_files import MediaError, MediaLimits
 from caddm_hf.video_frames import SampledFrame, iterate_sampled_frames, probe_media
+from support.made_media import read_number
 
 
 def sampled(

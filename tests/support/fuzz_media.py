@@ -1,6 +1,6 @@
 """A fuzzer: hostile files, each a function of (seed, number), through the guarded detector.
 
-    python tests/fuzz_media.py --first 0 --count 200 --table slice.json
+    python tests/support/fuzz_media.py --first 0 --count 200 --table slice.json
 
 prints what became of them, by kind. `test_fuzz_media.py` runs it.
 """
@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
 import psutil
-from fuzz_sources import EXTREMES, HOSTILE, write_sources
-from made_server import Handler, Server
 
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.guard_limits import GuardLimits, WorkerLostError
 from caddm_hf.guarded_detector import DetectorSource, GuardedDetector
 from caddm_hf.guarded_worker import LOCK_NAME
 from caddm_hf.media_files import MediaError, MediaLimits
+from support.fuzz_sources import EXTREMES, HOSTILE, write_sources
+from support.made_server import Handler, Server
 
 SEED = 20261124
 FRAMES = 4

@@ -9,8 +9,8 @@ import re
 import time
 from typing import Any
 
-from hub_protocol import HubState, Request, Response, json_response, route
-from hub_storage import REPO_TYPES, HubError, Repository, StoredFile, card_metadata
+from support.fake_hub.protocol import HubState, Request, Response, json_response, route
+from support.fake_hub.storage import REPO_TYPES, HubError, Repository, StoredFile, card_metadata
 
 XET_PREFIX = "/xet-[0-9a-f]+"
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from hub_storage import HubError, Repository
-from hub_xet import XetStore
+from support.fake_hub.storage import HubError, Repository
+from support.fake_hub.xet import XetStore
 
 
 @dataclass(frozen=True)

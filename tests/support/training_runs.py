@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import train_accelerate
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train_accelerate.py"
 
 # A network that takes a step in some hundredths of a second.

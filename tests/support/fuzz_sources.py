@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from made_media import (
+from PIL import Image
+from skimage import data
+from skimage.transform import resize
+
+from support.made_media import (
     claim_mkv_duration,
     claim_mp4_duration,
     claim_mp4_frame_length,
     write_audio,
     write_video,
 )
-from PIL import Image
-from skimage import data
-from skimage.transform import resize
 
 CLIP_HW = (120, 160)
 EXTREMES = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from made_faces import POINTS_XY, forge, portrait
-from made_media import write_video
+
+from support.made_faces import POINTS_XY, forge, portrait
+from support.made_media import write_video
 
 FRAMES = 10
 SIZE_HW = (152, 200)  # of the videos

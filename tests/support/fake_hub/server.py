@@ -35,10 +35,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import hub_reads  # noqa: F401  (registers its endpoints)
-import hub_writes  # noqa: F401
-from hub_protocol import HubState, Request, Response, json_response
-from hub_storage import HubError, Repository
+from support.fake_hub import reads as hub_reads  # noqa: F401  (registers its endpoints)
+from support.fake_hub import writes as hub_writes  # noqa: F401
+from support.fake_hub.protocol import HubState, Request, Response, json_response
+from support.fake_hub.storage import HubError, Repository
 
 # What `LocalHub.run_client` has a new process do.
 _CALL = """

@@ -13,7 +13,8 @@ import struct
 from collections.abc import Iterator
 
 import pyarrow
-from hub_storage import HubError
+
+from support.fake_hub.storage import HubError
 
 ENTRY_BYTES = 48  # every structure of a shard has this size
 CHUNK_HEADER_BYTES = 8

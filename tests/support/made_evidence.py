@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
-from made_reports import made_face, made_person, made_report
 
 from caddm_hf.report import FaceScore, PersonReport, Provenance, VideoReport
+from support.made_reports import made_face, made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}} \u202egpj.mp4"""
 SHA256 = "0123456789abcdef" * 4

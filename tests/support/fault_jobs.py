@@ -22,7 +22,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
-from made_scores import write_tiny_model
 from safetensors.torch import load_file
 
 import train_accelerate
@@ -32,8 +31,9 @@ from caddm_hf.evidence import write_evidence
 from caddm_hf.report_files import read_report, report_bytes
 from caddm_hf.training_state import read_log
 from data_scripts.build_frame_dataset import main as build_main
+from support.made_scores import write_tiny_model
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def train(data: str, out: str) -> int:
@@ -150,7 +150,7 @@ def job_server() -> Iterator[Callable[..., Attempt]]:
     before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
     os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fault_jobs"])
+    context.set_forkserver_preload(["support.fault_jobs"])
 
     def start(job: str, source: Path, out: Path, file_bytes: int | None = None) -> Attempt:
         mine, theirs = context.Pipe(duplex=False)
@@ -170,10 +170,10 @@ def job_server() -> Iterator[Callable[..., Attempt]]:
 
 def make_source(job: str, folder: Path) -> Path:
     """What a job works on."""
-    from authors_network import parity_figures, rule_checkpoint
-    from made_collection import write_collection
-    from made_datasets import MadeVideos, make_folder
-    from made_reports import made_person, made_report
+    from support.authors_network import parity_figures, rule_checkpoint
+    from support.made_collection import write_collection
+    from support.made_datasets import MadeVideos, make_folder
+    from support.made_reports import made_person, made_report
 
     folder.mkdir()
     if job == "train":

@@ -1,0 +1,12 @@
+"""Makes the repository's own modules importable: `import _paths` comes before them.
+
+Python puts only the folder of the script on its path. `caddm_hf` and the programs are in the
+folder above, the helpers that benchmarks share with the tests in `tests/support`.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]

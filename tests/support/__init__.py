@@ -1,0 +1,1 @@
+"""What several tests need: files, servers, models and reports made for them."""
