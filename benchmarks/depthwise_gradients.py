@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 import _paths  # noqa: F401
-from caddm_hf.configuration_caddm import CaddmConfig
 from caddm_hf.depthwise_gradients import DepthwiseGradients
-from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
+from caddm_hf.model.configuration_caddm import CaddmConfig
+from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
 
 
 def seconds(model: CaddmForDeepfakeDetection, batch: dict, mode: AbstractContextManager) -> float:

@@ -27,9 +27,9 @@ from skimage.metrics import structural_similarity
 
 import _paths  # noqa: F401
 from caddm_hf.degradations import degrade
-from caddm_hf.face_alignment import jittered_alignment_matrix, warp_face
 from caddm_hf.face_masks import face_outline, fill_outline
 from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
+from caddm_hf.model.face_alignment import jittered_alignment_matrix, warp_face
 
 ASTRONAUT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)
 SIZES_WH = ((640, 480), (1920, 1080))

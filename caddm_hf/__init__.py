@@ -6,10 +6,10 @@ Names are imported when first used, so that `python -m caddm_hf --help` need not
 import importlib
 
 _HOME = {
-    "CaddmConfig": "configuration_caddm",
-    "CaddmForDeepfakeDetection": "modeling_caddm",
-    "CaddmImageProcessor": "image_processing_caddm",
-    "CaddmOutput": "modeling_caddm",
+    "CaddmConfig": "model.configuration_caddm",
+    "CaddmForDeepfakeDetection": "model.modeling_caddm",
+    "CaddmImageProcessor": "model.image_processing_caddm",
+    "CaddmOutput": "model.modeling_caddm",
     "DetectionConfig": "detection_config",
     "MediaError": "media_files",
     "ModelError": "model_loading",

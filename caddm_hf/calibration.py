@@ -29,9 +29,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from .atomic_files import write_atomically
 from .calibration_error import calibration_figures, class_weights, reliability_curve
-from .configuration_caddm import CaddmConfig
 from .evaluation import check_both_classes, proportion
 from .frame_dataset import FrameDataError
+from .model.configuration_caddm import CaddmConfig
 from .score_statistics import (
     OneClassError,
     area_under_roc,

@@ -21,9 +21,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from .atomic_files import make_folder_atomically
-from .configuration_caddm import CaddmConfig
-from .image_processing_caddm import CaddmImageProcessor
-from .modeling_caddm import CaddmForDeepfakeDetection
+from .model.configuration_caddm import CaddmConfig
+from .model.image_processing_caddm import CaddmImageProcessor
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 
 MAX_CHECKPOINT_BYTES = 8 * 1024**3
 NAMES_SHOWN = 8

@@ -23,17 +23,17 @@ import cv2
 import numpy as np
 
 from .degradations import TrainingDegradations, check_image, degrade
-from .face_alignment import (
-    AlignmentJitter,
-    jittered_alignment_matrix,
-    transform_points,
-    warp_face,
-)
 from .face_masks import (
     check_points,
     face_outline,
     fill_outline,
     five_points,
+)
+from .model.face_alignment import (
+    AlignmentJitter,
+    jittered_alignment_matrix,
+    transform_points,
+    warp_face,
 )
 from .picture_changes import (
     NOMINAL_SIZE,

@@ -9,7 +9,6 @@ import torch
 from matplotlib.figure import Figure as Picture
 from tqdm.auto import tqdm
 
-from .configuration_caddm import CaddmConfig
 from .evaluation import Bootstrap
 from .evaluation_pictures import localisation_picture, probe_picture
 from .evaluation_report import describe_model, envelope, warn
@@ -25,7 +24,6 @@ from .identity_probe import (
     prepare_probe,
     probe_identity,
 )
-from .image_processing_caddm import CaddmImageProcessor
 from .imagenet_weights import (
     LITE0_BACKBONE,
     LITE0_PACKAGE,
@@ -44,8 +42,10 @@ from .localisation import (
     separation,
     stretched,
 )
+from .model.configuration_caddm import CaddmConfig
+from .model.image_processing_caddm import CaddmImageProcessor
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_loading import LoadedModel
-from .modeling_caddm import CaddmForDeepfakeDetection
 from .opened_rows import OpenedRows, open_rows
 
 NO_IMAGENET = "none"

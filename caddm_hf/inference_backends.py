@@ -33,8 +33,8 @@ from .exported_network import (
     trim_cache,
 )
 from .heap_settings import page_out, return_freed_memory
+from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 from .model_loading import LoadedModel, ModelError
-from .modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 from .network_export import export_network
 
 logger = logging.getLogger(__name__)

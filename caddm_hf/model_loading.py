@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .configuration_caddm import CaddmConfig
-from .image_processing_caddm import CaddmImageProcessor
+from .model.configuration_caddm import CaddmConfig
+from .model.image_processing_caddm import CaddmImageProcessor
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_files import (
     ModelError,
     find_model_files,
@@ -19,7 +20,6 @@ from .model_files import (
     read_processor,
     read_weights,
 )
-from .modeling_caddm import CaddmForDeepfakeDetection
 
 # The slim CPU model that stands in while no trained checkpoint is at hand.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .atomic_files import PARTIAL_PREFIX, sync_folder
-from .configuration_caddm import CaddmConfig
-from .image_processing_caddm import CaddmImageProcessor
+from .model.configuration_caddm import CaddmConfig
+from .model.image_processing_caddm import CaddmImageProcessor
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_card import TrainingFacts, write_model_card
-from .modeling_caddm import CaddmForDeepfakeDetection
 from .training_config import TrainingError
 
 LIST_FILE = "config.json"  # moved last: without it the folder is no model

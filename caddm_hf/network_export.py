@@ -25,8 +25,8 @@ from .exported_network import (
     write_metadata,
 )
 from .heap_settings import page_out, return_freed_memory
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_loading import LoadedModel, ModelError
-from .modeling_caddm import CaddmForDeepfakeDetection
 
 OPSET = 17
 TRACED_BATCH = 2

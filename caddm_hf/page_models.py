@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .configuration_caddm import CaddmConfig
 from .detection_config import DetectionConfig
 from .guarded_worker import StartError
+from .model.configuration_caddm import CaddmConfig
 from .report_words import shown_model_name
 from .verdicts import Thresholds
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from .heatmaps import ArtifactBox
+from .model.heatmaps import ArtifactBox
 from .report import FaceScore, PersonReport, VideoReport
 from .verdicts import Thresholds
 

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from .heatmaps import ArtifactBox
 from .media_files import MediaError, open_media_file, shown_name
+from .model.heatmaps import ArtifactBox
 from .report import (
     REPORT_SCHEMA,
     REPORT_SCHEMA_VERSION,

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from .degradations import TrainingDegradations, check_image, degrade
-from .face_alignment import fit_similarity, transform_points, warp_face
 from .face_masks import (
     alpha_blend,
     check_points,
@@ -31,6 +30,7 @@ from .facial_swap import (
     finish_sample,
     window_pixels,
 )
+from .model.face_alignment import fit_similarity, transform_points, warp_face
 from .picture_changes import NOMINAL_SIZE, SUBTLE_LEVELS, changed_box, visible_change
 from .random_masks import blend, random_mask
 

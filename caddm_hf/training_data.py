@@ -8,12 +8,12 @@ import numpy as np
 from accelerate import Accelerator
 
 from .degradations import TrainingDegradations
-from .face_alignment import AlignmentJitter
 from .facial_swap import FacialSwapConfig, TrainingSample
 from .frame_dataset import FrameDataError, FrameTable, open_split
 from .genuine_pictures import join_genuine_pictures
-from .image_processing_caddm import CaddmImageProcessor
 from .imagenet_weights import backbone_normalisation
+from .model.face_alignment import AlignmentJitter
+from .model.image_processing_caddm import CaddmImageProcessor
 from .point_search import default_cache_folder, search_points
 from .score_statistics import aggregate_by_video
 from .streamed_frames import StreamedFrames, streaming_loader

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from .face_alignment import fit_similarity, template_points, transform_points
 from .face_masks import five_points
 from .facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
 from .frame_dataset import FrameDataError, FrameRow, FrameTable
-from .image_processing_caddm import CaddmImageProcessor
+from .model.face_alignment import fit_similarity, template_points, transform_points
+from .model.image_processing_caddm import CaddmImageProcessor
 from .self_blending import cross_blend, self_blend
 
 # Streams of random numbers that must not meet.

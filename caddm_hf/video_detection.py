@@ -22,20 +22,20 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .configuration_caddm import CaddmConfig
 from .crop_scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
 from .detection_config import DetectionConfig
 from .detection_warnings import face_warnings, reading_warnings
 from .face_detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from .face_tracking import FaceTracker
 from .frame_prefetch import FramePrefetch, frames_within
-from .heatmaps import ArtifactBox
-from .image_processing_caddm import CaddmImageProcessor
 from .inference_backends import open_network
 from .media_files import MediaError, MediaInfo
 from .media_source import local_media
+from .model.configuration_caddm import CaddmConfig
+from .model.heatmaps import ArtifactBox
+from .model.image_processing_caddm import CaddmImageProcessor
+from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_loading import LoadedModel, load_model, untrained_model
-from .modeling_caddm import CaddmForDeepfakeDetection
 from .report import FaceScore, PersonReport, VideoReport
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
 from .verdicts import LogitScaling, Thresholds, judge_person, judge_video

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .crop_scoring import TorchNetwork
-from .modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 
 LONGEST_CALL_S = 30  # asked for; visitors' quotas are charged what a call takes
 

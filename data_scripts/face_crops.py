@@ -9,8 +9,13 @@ import math
 import cv2
 import numpy as np
 
-from caddm_hf.face_alignment import TEMPLATE_SIZE, AlignmentJitter, alignment_matrix, invert_matrix
 from caddm_hf.face_masks import five_points
+from caddm_hf.model.face_alignment import (
+    TEMPLATE_SIZE,
+    AlignmentJitter,
+    alignment_matrix,
+    invert_matrix,
+)
 
 JITTER = AlignmentJitter()
 # The scale at which a jittered crop shows most: three standard deviations below the mean.

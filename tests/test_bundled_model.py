@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 import caddm_hf
 from caddm_hf.default_model import BUNDLED_MODEL, bundled_model, default_detector
 from caddm_hf.example_media import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
-from caddm_hf.face_alignment import transform_points
+from caddm_hf.model.face_alignment import transform_points
 from caddm_hf.model_loading import ModelError
 from caddm_hf.training_config import parse_training_config
 from caddm_hf.verdicts import Verdict
 from caddm_hf.video_detection import VideoDetector
 
-PACKAGE = Path(caddm_hf.__file__).parent
+MODEL_CODE = Path(caddm_hf.__file__).parent / "model"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_folder_is_whole_and_small():
     stored = load_file(BUNDLED_MODEL / "model.safetensors")
     assert all(np.isfinite(t.float().numpy()).all() for t in stored.values())
     for code in BUNDLED_MODEL.glob("*.py"):
-        assert code.read_text() == (PACKAGE / code.name).read_text(), code.name
+        assert code.read_text() == (MODEL_CODE / code.name).read_text(), code.name
 
 
 def test_the_card_says_what_it_must():

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from caddm_hf.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
 from caddm_hf.face_detection import FaceDetector
 from caddm_hf.frame_dataset import FRAME_FEATURES, read_row
+from caddm_hf.model.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
 from caddm_hf.video_detection import VideoDetector
 from data_scripts import caddm_frames, video_rows
 from data_scripts.face_crops import crop_rectangle, encode_picture

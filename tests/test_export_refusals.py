@@ -9,8 +9,8 @@ import pytest
 
 from caddm_hf import exported_network
 from caddm_hf.exported_network import fingerprint, read_exported
-from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.inference_backends import run_exported
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model_loading import LoadedModel, ModelError
 from support.made_exports import each_runtime, exported_small_model, needs_onnx
 

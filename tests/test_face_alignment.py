@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from caddm_hf.face_alignment import (
+from caddm_hf.model.face_alignment import (
     MEAN_FACE_XY,
     AlignmentJitter,
     alignment_matrix,

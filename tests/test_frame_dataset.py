@@ -19,7 +19,7 @@ from caddm_hf.frame_dataset import (
     label_numbers,
     open_split,
 )
-from caddm_hf.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.training_config import TrainingConfig
 from caddm_hf.training_data import TrainingData
 from caddm_hf.training_samples import (

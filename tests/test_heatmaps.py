@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from caddm_hf import heatmaps
-from caddm_hf.face_alignment import alignment_matrix, template_points, transform_points
-from caddm_hf.heatmaps import anchor_heatmaps, artifact_boxes, at_even_odds, heatmap_on_frame
-from caddm_hf.multibox import ANCHOR_COUNTS, NUM_ANCHORS, anchor_boxes, encode_boxes
+from caddm_hf.model import heatmaps
+from caddm_hf.model.face_alignment import alignment_matrix, template_points, transform_points
+from caddm_hf.model.heatmaps import anchor_heatmaps, artifact_boxes, at_even_odds, heatmap_on_frame
+from caddm_hf.model.multibox import ANCHOR_COUNTS, NUM_ANCHORS, anchor_boxes, encode_boxes
 
 SIZE = 224
 
@@ -108,7 +108,7 @@ def test_artifact_boxes_are_decoded_sorted_and_suppressed():
 
 def test_training_after_scoring_works():
     """The cached weights must not be inference tensors."""
-    from caddm_hf.heatmaps import _spread
+    from caddm_hf.model.heatmaps import _spread
 
     _spread.cache_clear()
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from caddm_hf import CaddmConfig, CaddmForDeepfakeDetection, CaddmImageProcessor
-from caddm_hf.face_alignment import template_points
+from caddm_hf.model.face_alignment import template_points
 
 SIZE = (300, 400, 3)
 CODE = {

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from caddm_hf import CaddmImageProcessor
-from caddm_hf.face_alignment import template_points
+from caddm_hf.model.face_alignment import template_points
 
 
 @pytest.fixture

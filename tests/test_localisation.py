@@ -10,7 +10,6 @@ import torch
 from caddm_hf.evaluation import Bootstrap
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.frame_scoring import FrameScorer
-from caddm_hf.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.localisation import (
     FORGERIES,
     SCALES,
@@ -24,6 +23,7 @@ from caddm_hf.localisation import (
     separation,
     stretched,
 )
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from support.made_collection import draw_face
 from support.made_scores import tiny_model
 

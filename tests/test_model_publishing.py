@@ -3,11 +3,11 @@
 import torch
 from safetensors.torch import load_file
 
-from caddm_hf.configuration_caddm import CaddmConfig
-from caddm_hf.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model.configuration_caddm import CaddmConfig
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.model_loading import load_model
 from caddm_hf.model_publishing import HALVED_FROM, is_halved, write_model_folder
-from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
 
 
 def test_large_tensors_alone_are_halved(tmp_path, monkeypatch):

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from caddm_hf import CaddmConfig, CaddmForDeepfakeDetection
-from caddm_hf.modeling_caddm import CaddmOutput
-from caddm_hf.multibox import detection_losses
+from caddm_hf.model.modeling_caddm import CaddmOutput
+from caddm_hf.model.multibox import detection_losses
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from caddm_hf.multibox import (
+from caddm_hf.model.multibox import (
     NUM_ANCHORS,
     anchor_boxes,
     box_iou,

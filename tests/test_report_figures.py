@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.heatmaps import ArtifactBox
+from caddm_hf.model.heatmaps import ArtifactBox
 from caddm_hf.report_figures import (
     BOX_COLOUR_RGB,
     data_uri,

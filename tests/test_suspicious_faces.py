@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caddm_hf.heatmaps import ArtifactBox
+from caddm_hf.model.heatmaps import ArtifactBox
 from caddm_hf.report_figures import SuspiciousFace, draw_artifact_boxes, overlay_heatmap
 from caddm_hf.suspicious_faces import face_pictures, suspicious_face_pictures
 from support.made_evidence import evidence_report

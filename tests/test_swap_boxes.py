@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caddm_hf.face_alignment import template_points
 from caddm_hf.face_masks import face_outline
 from caddm_hf.facial_swap import make_training_sample
+from caddm_hf.model.face_alignment import template_points
 from caddm_hf.random_masks import random_mask
 from support.made_faces import CLEAN, POINTS_XY, STILL, aligned, forge, portrait, share_inside
 

@@ -17,9 +17,9 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 
 import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
-from caddm_hf.face_alignment import template_points
 from caddm_hf.frame_dataset import open_split
 from caddm_hf.imagenet_weights import LITE0_PACKAGE
+from caddm_hf.model.face_alignment import template_points
 from caddm_hf.model_publishing import open_repository
 from caddm_hf.training_config import TrainingConfig, TrainingError, parse_training_config
 from caddm_hf.training_state import LOG_FILE, read_log

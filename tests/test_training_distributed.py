@@ -9,8 +9,8 @@ import pytest
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 
-from caddm_hf.configuration_caddm import CaddmConfig
-from caddm_hf.modeling_caddm import CaddmForDeepfakeDetection
+from caddm_hf.model.configuration_caddm import CaddmConfig
+from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.training_config import TrainingConfig, TrainingError
 from caddm_hf.training_data import TrainingData
 from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics

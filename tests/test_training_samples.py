@@ -19,7 +19,7 @@ from caddm_hf.frame_dataset import (
     FrameTable,
     open_split,
 )
-from caddm_hf.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.streamed_frames import StreamedFrames, streaming_loader
 from caddm_hf.training_samples import (
     KINDS,

@@ -7,9 +7,9 @@ import numpy as np
 from skimage import data
 
 from caddm_hf.degradations import TrainingDegradations
-from caddm_hf.face_alignment import AlignmentJitter, alignment_matrix, warp_face
 from caddm_hf.face_masks import face_outline, fill_outline
 from caddm_hf.facial_swap import FacialSwapConfig
+from caddm_hf.model.face_alignment import AlignmentJitter, alignment_matrix, warp_face
 
 # The portrait's eyes, nose tip and mouth corners.
 POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)

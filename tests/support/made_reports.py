@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from caddm_hf.heatmaps import ArtifactBox
+from caddm_hf.model.heatmaps import ArtifactBox
 from caddm_hf.report import FaceScore, PersonReport, VideoReport
 from caddm_hf.verdicts import Thresholds, judge_person, judge_video
 
