@@ -148,7 +148,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
 
     from caddm_hf.detection_config import DetectionConfig
     from caddm_hf.guarded_worker import GuardLimits, StartError
-    from caddm_hf.media_files import MediaLimits
+    from caddm_hf.media.files import MediaLimits
     from caddm_hf.page_jobs import guarded_runner, named_runner
 
     max_bytes = options.max_upload_mb * 2**20

@@ -27,8 +27,8 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
-from caddm_hf.atomic_files import write_atomically
 from caddm_hf.contact_sheet import write_contact_sheet
+from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.imagenet_weights import WeightsError
 from caddm_hf.model_card import TrainingFacts

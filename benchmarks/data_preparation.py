@@ -33,7 +33,7 @@ import numpy as np
 from skimage import data
 
 import _paths  # noqa: F401
-from caddm_hf.face_detection import FRAMES_AT_ONCE
+from caddm_hf.faces.detection import FRAMES_AT_ONCE
 from caddm_hf.job_engines import open_engine
 from data_scripts import faceforensics
 from data_scripts.collection import PieceJob, VideoGroup, build_piece, make_plan

@@ -27,7 +27,7 @@ from skimage.metrics import structural_similarity
 
 import _paths  # noqa: F401
 from caddm_hf.degradations import degrade
-from caddm_hf.face_masks import face_outline, fill_outline
+from caddm_hf.faces.landmarks import face_outline, fill_outline
 from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
 from caddm_hf.model.face_alignment import jittered_alignment_matrix, warp_face
 

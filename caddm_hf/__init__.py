@@ -11,7 +11,7 @@ _HOME = {
     "CaddmImageProcessor": "model.image_processing_caddm",
     "CaddmOutput": "model.modeling_caddm",
     "DetectionConfig": "detection_config",
-    "MediaError": "media_files",
+    "MediaError": "media.files",
     "ModelError": "model_loading",
     "Verdict": "verdicts",
     "VideoDetector": "video_detection",

@@ -27,17 +27,17 @@ import pyarrow as pa
 from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .atomic_files import write_atomically
-from .calibration_error import calibration_figures, class_weights, reliability_curve
+from .core.atomic_files import write_atomically
 from .evaluation import check_both_classes, proportion
 from .frame_dataset import FrameDataError
-from .model.configuration_caddm import CaddmConfig
-from .score_statistics import (
+from .metrics.reliability import calibration_figures, class_weights, reliability_curve
+from .metrics.statistics import (
     OneClassError,
     area_under_roc,
     fit_platt_scaling,
     threshold_at_false_positive_rate,
 )
+from .model.configuration_caddm import CaddmConfig
 from .score_table import gather_videos
 from .verdicts import LogitScaling, Thresholds, log_odds
 

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .atomic_files import make_folder_atomically
+from .core.atomic_files import make_folder_atomically
 from .model.configuration_caddm import CaddmConfig
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection

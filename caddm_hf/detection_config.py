@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .media_files import MediaLimits
+from .media.files import MediaLimits
 from .verdicts import Thresholds
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .detection_config import DetectionConfig
-from .media_files import MediaInfo
+from .media.files import MediaInfo
 from .report import PersonReport
 
 # Below these a verdict is given with a warning.

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from .calibration_error import calibration_figures
 from .detection_config import DetectionConfig
 from .frame_dataset import FrameDataError
-from .score_statistics import (
+from .metrics.reliability import calibration_figures
+from .metrics.statistics import (
     area_under_roc,
     average_precision,
     bootstrap_interval,

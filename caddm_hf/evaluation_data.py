@@ -21,10 +21,10 @@ import numpy as np
 
 from .frame_dataset import FrameDataError, label_numbers
 from .lost_videos import LostVideo, lost_videos
-from .media_files import MediaError, MediaLimits
+from .media.files import MediaError, MediaLimits
+from .media.frames import iterate_sampled_frames, probe_media, sample_indices
 from .opened_rows import OpenedRows, open_rows
 from .score_command import MEDIA_SUFFIXES
-from .video_frames import iterate_sampled_frames, probe_media, sample_indices
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
 VIDEO_LIST = "videos.csv"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure as Picture
 
-from .atomic_files import write_atomically
+from .core.atomic_files import write_atomically
 from .evaluation import Figure
 from .evaluation_data import EvaluationData
 from .frame_scoring import weights_digest

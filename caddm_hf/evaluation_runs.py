@@ -21,8 +21,8 @@ from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging as transformers_logging
 
-from .atomic_files import make_folder_atomically, write_atomically
 from .calibration import calibrate_table, store_calibration
+from .core.atomic_files import make_folder_atomically, write_atomically
 from .evaluation import Bootstrap, check_both_classes, cross_dataset_table, evaluate_table
 from .evaluation_data import EvaluationData, choose_videos, open_evaluation_data
 from .evaluation_pictures import calibration_picture, evaluation_picture, robustness_picture

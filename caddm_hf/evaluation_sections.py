@@ -1,9 +1,9 @@
 """The words of each measurement: its section of the model card, in Markdown."""
 
-from .calibration_error import BINS
 from .evaluation import LEVEL
 from .evaluation_report import data_lines, markdown_table, model_lines, shown
 from .localisation import THRESHOLDS
+from .metrics.reliability import BINS
 
 SURE = (
     f"Intervals are {LEVEL:.0%}. Those of ranking figures are percentile bootstraps over videos "

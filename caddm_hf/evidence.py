@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from .atomic_files import make_folder_atomically, write_atomically
+from .core.atomic_files import make_folder_atomically, write_atomically
 from .evidence_page import evidence_html
 from .report import VideoReport
 from .report_files import REPORT_NAME, report_bytes

@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .atomic_files import PARTIAL_PREFIX, sync_folder
 from .backend_names import RUNTIMES
+from .core.atomic_files import PARTIAL_PREFIX, sync_folder
 
 WRONG_USE = 2
 

@@ -12,13 +12,13 @@ import torch
 
 from .detection_config import DetectionConfig
 from .evaluation_data import UNREADABLE, EvaluationData, FoundFace, FrameCollection, VideoFolder
-from .face_detection import FaceDetector
+from .faces.detection import FaceDetector
 from .frame_dataset import FrameDataError
-from .media_files import MediaError
+from .media.files import MediaError
+from .media.frames import sample_indices
 from .model_loading import LoadedModel
 from .point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
 from .video_detection import VideoDetector
-from .video_frames import sample_indices
 
 # Pictures up to this side are taken for face crops, larger ones for whole frames.
 LARGEST_CROP_SIDE = 320

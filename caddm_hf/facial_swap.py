@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from .degradations import TrainingDegradations, check_image, degrade
-from .face_masks import (
+from .faces.landmarks import (
     check_points,
     face_outline,
     fill_outline,

@@ -27,8 +27,8 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from .face_masks import check_points, face_outline, fill_outline
-from .hub_ids import HUB_ID
+from .core.hub_ids import HUB_ID
+from .faces.landmarks import check_points, face_outline, fill_outline
 from .parquet_loading import load_files, load_from_hub
 from .stored_pictures import FrameDataError, decode_picture
 

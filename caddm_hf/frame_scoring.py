@@ -25,7 +25,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from tqdm.auto import tqdm
 
-from .atomic_files import write_atomically
+from .core.atomic_files import write_atomically
 from .degradations import distort
 from .evaluation_data import UNREADABLE, EvaluationData, FoundFace
 from .face_finding import FaceFinder

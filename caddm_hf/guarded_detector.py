@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .detection_config import DetectionConfig
 from .guard_limits import GuardLimits, StartError, WorkerLostError
 from .guarded_worker import GuardedWorkers
-from .media_files import shown_address, shown_name
+from .media.files import shown_address, shown_name
 
 if TYPE_CHECKING:
     from .report import VideoReport

@@ -25,7 +25,7 @@ from .guard_limits import (
     StartError,
     WorkerLostError,
 )
-from .media_files import MediaError
+from .media.files import MediaError
 from .worker_process import CHILD_SIGNALS, TERMINATED, Handle, Tell, work
 
 TICK_S = 0.1  # how often limits are looked at

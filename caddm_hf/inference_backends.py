@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .backend_names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
+from .core.memory import page_out, return_freed_memory
 from .crop_scoring import CropNetwork, TorchNetwork
 from .exported_network import (
     INPUT,
@@ -32,7 +33,6 @@ from .exported_network import (
     read_exported,
     trim_cache,
 )
-from .heap_settings import page_out, return_freed_memory
 from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 from .model_loading import LoadedModel, ModelError
 from .network_export import export_network

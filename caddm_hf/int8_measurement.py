@@ -15,8 +15,8 @@ from .evaluation import check_both_classes
 from .evaluation_data import EvaluationData, choose_videos, open_evaluation_data
 from .face_finding import FaceFinder
 from .frame_dataset import FrameDataError
+from .metrics.statistics import area_under_roc
 from .model_loading import LoadedModel
-from .score_statistics import area_under_roc
 
 MOST_RANGING_VIDEOS = 64
 MOST_RANGING_CROPS = 128

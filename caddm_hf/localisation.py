@@ -27,11 +27,16 @@ from .evaluation import Bootstrap
 from .facial_swap import FacialSwapConfig, TrainingSample
 from .frame_dataset import FrameDataError
 from .frame_scoring import FrameScorer
-from .heatmap_metrics import best_threshold_iou, energy_inside, pointing_game, score_heatmaps
+from .metrics.heatmap_metrics import (
+    best_threshold_iou,
+    energy_inside,
+    pointing_game,
+    score_heatmaps,
+)
+from .metrics.statistics import area_under_roc
 from .model.face_alignment import AlignmentJitter, fit_similarity, template_points, transform_points
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .score_statistics import area_under_roc
 from .self_blending import cross_blend, self_blend
 
 Heatmaps = Callable[[Sequence[np.ndarray]], np.ndarray]

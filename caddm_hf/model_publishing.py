@@ -8,7 +8,7 @@ from huggingface_hub import HfApi, get_token
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .atomic_files import PARTIAL_PREFIX, sync_folder
+from .core.atomic_files import PARTIAL_PREFIX, sync_folder
 from .model.configuration_caddm import CaddmConfig
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .atomic_files import write_atomically
+from .core.atomic_files import write_atomically
+from .core.memory import page_out, return_freed_memory
 from .exported_network import (
     INPUT,
     MOST_BYTES,
@@ -24,7 +25,6 @@ from .exported_network import (
     onnx_installed,
     write_metadata,
 )
-from .heap_settings import page_out, return_freed_memory
 from .model.modeling_caddm import CaddmForDeepfakeDetection
 from .model_loading import LoadedModel, ModelError
 

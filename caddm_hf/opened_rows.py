@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .face_masks import check_points, five_points
+from .core.hub_ids import HUB_ID
+from .faces.landmarks import check_points, five_points
 from .frame_dataset import FrameDataError, decode_picture, first_line
-from .hub_ids import HUB_ID
 from .parquet_loading import load_files, load_from_hub
 from .stored_pictures import picture_bytes
 

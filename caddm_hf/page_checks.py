@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .guarded_worker import JobStoppedError, StartError
-from .media_files import MediaError
+from .media.files import MediaError
 from .page_jobs import CheckJob
 from .page_line import Line, LineFullError
 from .page_models import ModelChoiceError, ModelChoices

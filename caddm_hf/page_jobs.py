@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from .core.hub_ids import HUB_ID
 from .detection_config import DetectionConfig
 from .guarded_worker import GuardedWorkers, GuardLimits
-from .hub_ids import HUB_ID
 from .page_models import ModelChoiceError
 from .report import VideoReport
 

@@ -7,7 +7,7 @@ from .annotated_video import AnnotatedVideo, AnnotationError, write_annotated_vi
 from .default_model import default_detector
 from .detection_config import DetectionConfig
 from .guarded_worker import JobStoppedError, StartError
-from .media_files import MediaError
+from .media.files import MediaError
 from .model_loading import LoadedModel
 from .page_jobs import AnnotateJob, CheckJob
 from .page_models import ModelFacts, model_facts

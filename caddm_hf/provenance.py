@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from .media_files import open_media_file
+from .media.files import open_media_file
 from .report import Provenance, VideoReport
 from .report_words import shown_model_name
 from .video_detection import VideoDetector

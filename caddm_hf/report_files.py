@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from .media_files import MediaError, open_media_file, shown_name
+from .media.files import MediaError, open_media_file, shown_name
 from .model.heatmaps import ArtifactBox
 from .report import (
     REPORT_SCHEMA,

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from .degradations import DISTORTION_LEVELS, DISTORTIONS
 from .evaluation import Bootstrap, check_both_classes
-from .score_statistics import area_under_roc
+from .metrics.statistics import area_under_roc
 from .score_table import CLEAN, gather_videos, keep
 
 VARIANTS: tuple[tuple[str, int], ...] = (

@@ -31,11 +31,11 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
-from .atomic_files import remove_abandoned, write_atomically
+from .core.atomic_files import remove_abandoned, write_atomically
+from .core.liveness import sign_of_life
 from .guard_limits import WorkerLostError
 from .job_engines import Engine, EngineError, open_engine
-from .life_signs import sign_of_life
-from .media_files import printable, public_name, shown_name
+from .media.files import printable, public_name, shown_name
 from .worker_process import is_want_of_memory
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def score_video(job: ScoreJob) -> dict:
     """
     import torch
 
-    from .media_files import MediaError
+    from .media.files import MediaError
     from .score_command import failure_dict
 
     torch.set_num_threads(1)

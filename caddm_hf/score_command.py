@@ -12,7 +12,7 @@ from .detection_config import DetectionConfig
 from .guard_limits import JobFailedError
 from .guarded_detector import DetectorSource, GuardedDetector, StartError
 from .guarded_worker import ended_by_sigterm
-from .media_files import MediaError, MediaLimits, printable, public_name
+from .media.files import MediaError, MediaLimits, printable, public_name
 from .verdicts import Reason, Verdict
 
 # What is taken from a folder; a file named on the command line is judged by its content.

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from scipy.special import expit
 
 from .frame_dataset import FrameDataError
-from .score_statistics import aggregate_by_video
+from .metrics.statistics import aggregate_by_video
 from .verdicts import LogitScaling
 
 # What is stored while scoring; the model's name and calibration are added when it is read.

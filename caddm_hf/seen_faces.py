@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .crop_scoring import CropScorer, CropScores
-from .face_detection import DetectedFace
-from .media_files import MediaInfo
+from .faces.detection import DetectedFace
+from .media.files import MediaInfo
 
 
 @dataclass

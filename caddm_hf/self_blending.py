@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .degradations import TrainingDegradations, check_image, degrade
-from .face_masks import (
+from .faces.landmarks import (
     alpha_blend,
     check_points,
     face_outline,

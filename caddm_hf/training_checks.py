@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from .hub_ids import HUB_ID
+from .core.hub_ids import HUB_ID
 
 if TYPE_CHECKING:
     from .training_config import TrainingConfig

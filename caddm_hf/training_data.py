@@ -12,10 +12,10 @@ from .facial_swap import FacialSwapConfig, TrainingSample
 from .frame_dataset import FrameDataError, FrameTable, open_split
 from .genuine_pictures import join_genuine_pictures
 from .imagenet_weights import backbone_normalisation
+from .metrics.statistics import aggregate_by_video
 from .model.face_alignment import AlignmentJitter
 from .model.image_processing_caddm import CaddmImageProcessor
 from .point_search import default_cache_folder, search_points
-from .score_statistics import aggregate_by_video
 from .streamed_frames import StreamedFrames, streaming_loader
 from .training_config import TrainingConfig
 from .training_samples import (

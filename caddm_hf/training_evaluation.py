@@ -12,10 +12,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from .frame_dataset import FrameDataError, FrameTable
-from .score_statistics import aggregate_by_video, area_under_roc, bootstrap_interval
+from .metrics.statistics import aggregate_by_video, area_under_roc, bootstrap_interval
 from .training_samples import EvaluationFrames, worker_options
 
-METRIC_FOLDER = Path(__file__).resolve().parent / "video_metrics"
+METRIC_FOLDER = Path(__file__).resolve().parent / "metrics" / "video_metrics"
 INTERVAL_SAMPLES = 1000
 INTERVAL_STREAM = 3  # of random numbers, beside those of `training_samples`
 

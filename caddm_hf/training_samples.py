@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from .face_masks import five_points
+from .faces.landmarks import five_points
 from .facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
 from .frame_dataset import FrameDataError, FrameRow, FrameTable
 from .model.face_alignment import fit_similarity, template_points, transform_points

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from .atomic_files import (
+from .core.atomic_files import (
     make_folder_atomically,
     remove_folder_atomically,
     remove_partial,

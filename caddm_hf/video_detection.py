@@ -25,12 +25,13 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .crop_scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
 from .detection_config import DetectionConfig
 from .detection_warnings import face_warnings, reading_warnings
-from .face_detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
-from .face_tracking import FaceTracker
-from .frame_prefetch import FramePrefetch, frames_within
+from .faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
+from .faces.tracking import FaceTracker
 from .inference_backends import open_network
-from .media_files import MediaError, MediaInfo
-from .media_source import local_media
+from .media.download import local_media
+from .media.files import MediaError, MediaInfo
+from .media.frames import SampledFrame, iterate_sampled_frames, probe_media
+from .media.prefetch import FramePrefetch, frames_within
 from .model.configuration_caddm import CaddmConfig
 from .model.heatmaps import ArtifactBox
 from .model.image_processing_caddm import CaddmImageProcessor
@@ -39,7 +40,6 @@ from .model_loading import LoadedModel, load_model, untrained_model
 from .report import FaceScore, PersonReport, VideoReport
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
 from .verdicts import LogitScaling, Thresholds, judge_person, judge_video
-from .video_frames import SampledFrame, iterate_sampled_frames, probe_media
 from .worker_threads import worker_threads
 
 Progress = Callable[[str, int, int], None]

@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from caddm_hf.face_masks import five_points
+from caddm_hf.faces.landmarks import five_points
 from caddm_hf.model.face_alignment import (
     TEMPLATE_SIZE,
     AlignmentJitter,

@@ -15,9 +15,9 @@ import numpy as np
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from caddm_hf.media_files import MediaLimits
-from caddm_hf.still_pictures import is_decodable
-from caddm_hf.video_frames import SampledFrame, iterate_frames, probe_media, sample_indices
+from caddm_hf.media.files import MediaLimits
+from caddm_hf.media.frames import SampledFrame, iterate_frames, probe_media, sample_indices
+from caddm_hf.media.pictures import is_decodable
 from data_scripts.records import FramePicture, suffix
 
 LIMITS = MediaLimits()

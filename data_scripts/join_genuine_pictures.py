@@ -15,7 +15,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 
 import datasets
 
-from caddm_hf.atomic_files import write_atomically
+from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.genuine_pictures import open_genuine_pictures
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from caddm_hf.atomic_files import write_atomically
+from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.frame_dataset import FRAME_FEATURES, PICTURE_COLUMNS
 from data_scripts.video_account import VideoRows
 

@@ -17,7 +17,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 
 import numpy as np
 
-from caddm_hf.atomic_files import write_atomically
+from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.frame_dataset import FrameDataError, FrameTable, open_split
 
 

@@ -17,8 +17,8 @@ import cv2
 import torch
 from fsspec.implementations.dirfs import DirFileSystem
 
-from caddm_hf.life_signs import now_at
-from caddm_hf.media_files import MediaError
+from caddm_hf.core.liveness import now_at
+from caddm_hf.media.files import MediaError
 from data_scripts.followed_faces import CutFace, FollowedFaces, main_person
 from data_scripts.frame_sources import FrameSource, open_frames
 from data_scripts.records import FrameOptions, FramePicture, VideoRecord

@@ -19,11 +19,11 @@ from caddm_hf.annotated_video import (
     suspicious_windows,
     write_annotated_video,
 )
-from caddm_hf.media_files import MediaError
+from caddm_hf.media.files import MediaError
+from caddm_hf.media.frames import iterate_frames
 from caddm_hf.people_drawing import COLOURS_RGB
 from caddm_hf.report import PersonReport, VideoReport
 from caddm_hf.verdicts import Judgement, Verdict
-from caddm_hf.video_frames import iterate_frames
 from support.browser import chromium
 from support.made_evidence import PROVENANCE, face_at
 from support.made_media import numbered_frames, read_number, write_video

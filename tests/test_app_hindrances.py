@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.frames import iterate_sampled_frames, probe_media
 from support.browser import foreign_urls, requested_urls
 from support.made_media import write_video
 from support.page_visitor import PATIENCE_S, Visitor, write_untrained_model

@@ -5,13 +5,13 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 
-from caddm_hf.calibration_error import (
+from caddm_hf.metrics.reliability import (
     class_weights,
     error_if_calibrated,
     expected_calibration_error,
     reliability_curve,
 )
-from caddm_hf.video_metrics import OneClassError
+from caddm_hf.metrics.video_metrics import OneClassError
 
 
 def test_reliability_by_hand():

@@ -7,8 +7,8 @@ import pytest
 from skimage.data import astronaut
 
 from caddm_hf.example_media import make_examples, swapped_portrait
-from caddm_hf.face_detection import FaceDetector
-from caddm_hf.video_frames import probe_media
+from caddm_hf.faces.detection import FaceDetector
+from caddm_hf.media.frames import probe_media
 from support.media_checks import sampled
 
 

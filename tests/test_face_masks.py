@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 from skimage import data
 
-from caddm_hf.face_masks import (
+from caddm_hf.faces.landmarks import (
     MEAN_OUTLINE_XYZ,
     alpha_blend,
     deform_mask,

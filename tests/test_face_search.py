@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from caddm_hf import DetectionConfig, VideoDetector
-from caddm_hf.face_detection import FaceDetector
+from caddm_hf.faces.detection import FaceDetector
 from support.made_faces import portrait
 
 WANTED_PX = 48

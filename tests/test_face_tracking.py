@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from caddm_hf.face_detection import DetectedFace, FaceDetector
-from caddm_hf.face_tracking import FaceTracker
+from caddm_hf.faces.detection import DetectedFace, FaceDetector
+from caddm_hf.faces.tracking import FaceTracker
 from support.made_faces import POINTS_XY
 
 SIZE_HW = (240, 480)

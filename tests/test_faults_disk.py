@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.atomic_files import remove_abandoned, write_atomically
+from caddm_hf.core.atomic_files import remove_abandoned, write_atomically
 from support.fault_jobs import JOBS, Attempt, hidden, job_server, make_source, read_outputs
 
 ENOUGH_FOR_A_LOG = 3_000  # bytes: JSON files, but no weights or pictures
@@ -107,7 +107,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path: Path, monkeypatch
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("caddm_hf.atomic_files.os.fsync", full)
+    monkeypatch.setattr("caddm_hf.core.atomic_files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"), write_atomically(path) as file:
         file.write(b"new")
     assert path.read_text() == "old"

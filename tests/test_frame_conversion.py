@@ -1,4 +1,4 @@
-"""caddm_hf.frame_conversion: layout and colours, through whole files."""
+"""caddm_hf.media.conversion: layout and colours, through whole files."""
 
 import struct
 from fractions import Fraction
@@ -9,7 +9,7 @@ import pytest
 from av.video.reformatter import Colorspace
 from PIL import Image
 
-from caddm_hf.video_frames import probe_media
+from caddm_hf.media.frames import probe_media
 from support.made_media import is_upright, numbered_frame, numbered_frames, write_video
 from support.media_checks import assert_numbered, sampled
 

@@ -1,4 +1,4 @@
-"""caddm_hf.frame_jumps: frames read by a plan are those of reading from the start."""
+"""caddm_hf.media.seeking: frames read by a plan are those of reading from the start."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf import frame_jumps, video_frames
-from caddm_hf.frame_jumps import plan_packets
-from caddm_hf.video_frames import iterate_frames, iterate_sampled_frames, probe_media
+from caddm_hf.media import frames as video_frames
+from caddm_hf.media import seeking as frame_jumps
+from caddm_hf.media.frames import iterate_frames, iterate_sampled_frames, probe_media
+from caddm_hf.media.seeking import plan_packets
 from support.made_media import numbered_frames, write_video
 from support.media_checks import assert_numbered
 

@@ -1,4 +1,4 @@
-"""caddm_hf.frame_prefetch and worker_threads: what runs beside what."""
+"""caddm_hf.media.prefetch and worker_threads: what runs beside what."""
 
 import threading
 from concurrent.futures import Future
@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from caddm_hf.frame_prefetch import FRAMES_AHEAD, FramePrefetch, frames_within
-from caddm_hf.media_files import MediaError
-from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.files import MediaError
+from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.prefetch import FRAMES_AHEAD, FramePrefetch, frames_within
 from caddm_hf.worker_threads import worker_threads
 from support.made_media import numbered_frames, write_video
 from support.media_checks import assert_numbered

@@ -11,7 +11,7 @@ import pytest
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.guard_limits import GuardLimits, JobStoppedError, WorkerLostError
 from caddm_hf.guarded_detector import DetectorSource, GuardedDetector, StartError
-from caddm_hf.media_files import MediaError
+from caddm_hf.media.files import MediaError
 from caddm_hf.report import VideoReport
 from caddm_hf.video_detection import VideoDetector
 from support.made_crashes import crashing_environment

@@ -15,7 +15,7 @@ import pytest
 
 from caddm_hf.guard_limits import GuardLimits, JobFailedError, JobStoppedError, StartError
 from caddm_hf.guarded_worker import GuardedWorkers, WorkerLostError, ended_by_sigterm
-from caddm_hf.media_files import MediaError
+from caddm_hf.media.files import MediaError
 from support import made_workers
 from support.made_workers import wait_for
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from caddm_hf.heap_settings import page_out
+from caddm_hf.core.memory import page_out
 
 COUNT = 4_000_000
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caddm_hf.heatmap_metrics import (
+from caddm_hf.metrics.heatmap_metrics import (
     best_threshold_iou,
     energy_inside,
     pointing_game,

@@ -1,13 +1,13 @@
-"""caddm_hf.life_signs: who reads or downloads says so, and stops where it is told to."""
+"""caddm_hf.core.liveness: who reads or downloads says so, and stops where it is told to."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from caddm_hf.life_signs import be_watched, checkpoint, now_at, sign_of_life
-from caddm_hf.media_source import local_media
-from caddm_hf.video_frames import probe_media
+from caddm_hf.core.liveness import be_watched, checkpoint, now_at, sign_of_life
+from caddm_hf.media.download import local_media
+from caddm_hf.media.frames import probe_media
 from support.made_media import numbered_frames, write_video
 from support.made_server import running_server
 

@@ -1,4 +1,4 @@
-"""caddm_hf.media_source: what an address may lead to, and that the checked one is connected to."""
+"""caddm_hf.media.download: what an address may lead to; the checked one is connected to."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf import media_source
-from caddm_hf.media_source import is_public, local_media
+from caddm_hf.media import download as media_source
+from caddm_hf.media.download import is_public, local_media
 from support.made_server import CONTENT, Server, running_server
 from support.media_downloads import download_error, fetch
 

@@ -1,4 +1,4 @@
-"""caddm_hf.media_files and the limits: what is refused, and how it is said."""
+"""caddm_hf.media.files and the limits: what is refused, and how it is said."""
 
 import io
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf import media_files
-from caddm_hf.media_files import (
+from caddm_hf.media import files as media_files
+from caddm_hf.media.files import (
     MediaError,
     MediaLimits,
     WatchedFile,
@@ -17,7 +17,7 @@ from caddm_hf.media_files import (
     public_name,
     shown_address,
 )
-from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.frames import iterate_sampled_frames, probe_media
 from support.made_media import (
     INDEX_FIRST,
     claim_mkv_duration,
@@ -188,7 +188,7 @@ def test_claim_of_four_hours_is_refused_before_decoding(tmp_path, container, mon
     else:
         claim_mp4_frame_length(path, 4 * 3600 / 10)
         claim_mp4_duration(path, 4 * 3600)
-    monkeypatch.setattr("caddm_hf.video_frames.decode_packet", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("caddm_hf.media.frames.decode_packet", lambda *_: pytest.fail("decoded"))
     message = error_of(path)
     assert "claims to last 240.0 minutes" in message
     assert "the limit is 120.0" in message
@@ -223,7 +223,7 @@ def test_time_runs_out(tmp_path, monkeypatch):
     path = write_video(tmp_path / "a.mp4", numbered_frames(9), options={"g": "1"})
     info = probe_media(path)
     monkeypatch.setattr(
-        "caddm_hf.frame_jumps.decode_packet",
+        "caddm_hf.media.seeking.decode_packet",
         lambda stream, packet: setattr(clock, "now", clock.now + 1) or stream.decode(packet),
     )
     limits = MediaLimits(decode_timeout_s=4)

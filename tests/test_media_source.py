@@ -1,4 +1,4 @@
-"""caddm_hf.media_source: downloads from a server of the test's own, and what is refused."""
+"""caddm_hf.media.download: downloads from a server of the test's own, and what is refused."""
 
 import os
 import socket
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.media_files import MediaLimits
-from caddm_hf.media_source import _CheckedBackend, local_media
+from caddm_hf.media.download import _CheckedBackend, local_media
+from caddm_hf.media.files import MediaLimits
 from support.made_server import CONTENT, Handler, Server, running_server
 from support.media_downloads import download_error, fetch
 

@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from caddm_hf.mp4_header import claimed_duration_s
+from caddm_hf.media.mp4_header import claimed_duration_s
 from support.made_media import claim_mp4_duration, numbered_frames, write_video
 
 

@@ -1,4 +1,4 @@
-"""caddm_hf.mtcnn_cascade: the answers of facenet-pytorch's own cascade."""
+"""caddm_hf.faces.mtcnn: the answers of facenet-pytorch's own cascade."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from facenet_pytorch import MTCNN
 from facenet_pytorch.models.utils.detect_face import detect_face, imresample
 from skimage import data
 
-from caddm_hf.mtcnn_cascade import (
+from caddm_hf.faces.mtcnn import (
     SMALLEST_FACE_PX,
     MtcnnCascade,
     _level,

@@ -36,7 +36,7 @@ def test_everything_in_the_tree_is_there():
     places = [ROOT, ROOT / "caddm_hf", ROOT / "data_scripts", ROOT / "docs"]
     gone = [name for name in names if not any((place / name).exists() for place in places)]
     assert gone == []
-    for folder in ("data_scripts", "tests", "benchmarks", "docs", "caddm_hf/video_metrics"):
+    for folder in ("data_scripts", "tests", "benchmarks", "docs", "caddm_hf/metrics/video_metrics"):
         assert (ROOT / folder).is_dir()
 
 

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from caddm_hf.score_statistics import (
+from caddm_hf.metrics.statistics import (
     OneClassError,
     area_under_roc,
     average_precision,
@@ -72,7 +72,7 @@ def test_bootstrap_at_once_equals_one_by_one(seed, stratified):
 
 
 def test_bootstrap_chunks_do_not_lose_resamples(monkeypatch):
-    monkeypatch.setattr("caddm_hf.score_statistics.CHUNK_COUNTS", 3 * 40)
+    monkeypatch.setattr("caddm_hf.metrics.statistics.CHUNK_COUNTS", 3 * 40)
     scores, labels = tied_samples(0)
     seen = []
 
@@ -322,7 +322,7 @@ def test_wilson_interval_errors():
 
 def test_statistics_do_not_load_the_metric_library():
     """Importing `evaluate` takes seconds; calibrating a threshold must not pay for it."""
-    code = "import sys, caddm_hf.score_statistics; print('evaluate' in sys.modules)"
+    code = "import sys, caddm_hf.metrics.statistics; print('evaluate' in sys.modules)"
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

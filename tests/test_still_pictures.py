@@ -1,4 +1,4 @@
-"""caddm_hf.still_pictures: every kind of picture, through probe_media and the iterator."""
+"""caddm_hf.media.pictures: every kind of picture, through probe_media and the iterator."""
 
 import struct
 import zlib
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.media_files import MediaError, MediaInfo, MediaLimits
-from caddm_hf.still_pictures import is_decodable
-from caddm_hf.video_frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.files import MediaError, MediaInfo, MediaLimits
+from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.pictures import is_decodable
 from support.made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
 from support.media_checks import assert_numbered, error_of, sampled
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caddm_hf.face_masks import face_outline
+from caddm_hf.faces.landmarks import face_outline
 from caddm_hf.facial_swap import make_training_sample
 from caddm_hf.model.face_alignment import template_points
 from caddm_hf.random_masks import random_mask

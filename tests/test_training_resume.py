@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from caddm_hf.atomic_files import (
+from caddm_hf.core.atomic_files import (
     make_folder_atomically,
     remove_folder_atomically,
     remove_partial,

@@ -10,7 +10,7 @@ from datasets import Dataset, Image
 
 from caddm_hf.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
 from caddm_hf.degradations import TrainingDegradations
-from caddm_hf.face_masks import five_points
+from caddm_hf.faces.landmarks import five_points
 from caddm_hf.facial_swap import FacialSwapConfig, TrainingSample
 from caddm_hf.frame_dataset import (
     FRAME_FEATURES,

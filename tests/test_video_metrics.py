@@ -18,8 +18,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from caddm_hf.video_metrics import aggregate_by_video, equal_error_rate
-from caddm_hf.video_metrics.video_metrics import VideoMetrics
+from caddm_hf.metrics.video_metrics import aggregate_by_video, equal_error_rate
+from caddm_hf.metrics.video_metrics.video_metrics import VideoMetrics
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 METRIC_FOLDER = REPOSITORY / "caddm_hf" / "video_metrics"

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from datasets import Dataset, Features
 
-from caddm_hf.face_masks import face_outline, fill_outline, soften_mask
+from caddm_hf.faces.landmarks import face_outline, fill_outline, soften_mask
 from caddm_hf.frame_dataset import FRAME_FEATURES
 
 # Eyes, nose tip and mouth corners in units of the distance between the eyes, from its middle.

@@ -10,7 +10,7 @@ if "--multiprocessing-fork" in sys.argv:
     import ctypes
     import time
 
-    from caddm_hf import media_files
+    from caddm_hf.media import files as media_files
 
     opened = media_files.open_media_file
 

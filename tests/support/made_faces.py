@@ -7,7 +7,7 @@ import numpy as np
 from skimage import data
 
 from caddm_hf.degradations import TrainingDegradations
-from caddm_hf.face_masks import face_outline, fill_outline
+from caddm_hf.faces.landmarks import face_outline, fill_outline
 from caddm_hf.facial_swap import FacialSwapConfig
 from caddm_hf.model.face_alignment import AlignmentJitter, alignment_matrix, warp_face
 

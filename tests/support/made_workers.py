@@ -17,10 +17,10 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from caddm_hf.core.liveness import checkpoint, now_at, sign_of_life
 from caddm_hf.guard_limits import GuardLimits
 from caddm_hf.guarded_worker import GuardedWorkers, ended_by_sigterm
-from caddm_hf.life_signs import checkpoint, now_at, sign_of_life
-from caddm_hf.media_files import MediaError
+from caddm_hf.media.files import MediaError
 
 MEGABYTE = 2**20
 

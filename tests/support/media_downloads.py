@@ -2,8 +2,8 @@
 
 import pytest
 
-from caddm_hf.media_files import MediaError, MediaLimits
-from caddm_hf.media_source import local_media
+from caddm_hf.media.download import local_media
+from caddm_hf.media.files import MediaError, MediaLimits
 
 
 def download_error(address: str, *, private: bool = True, limits=MediaLimits(), **options) -> str:

@@ -1,6 +1,6 @@
 """Frame and video metrics of a deepfake detector, as a module of Hugging Face `evaluate`.
 
-    evaluate.load("<path to>/caddm_hf/video_metrics")   # works offline
+    evaluate.load("<path to>/caddm_hf/metrics/video_metrics")   # works offline
 
 Notes for whoever edits the imports: the loader reads them line by line and copies this file
 and the siblings it imports, but not what those import. One module per line, no comment

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy import fft
 
-from .model.face_alignment import fit_similarity, invert_matrix, transform_points
+from ..model.face_alignment import fit_similarity, invert_matrix, transform_points
 
 LANDMARK_COUNTS = (5, 68, 81)
 

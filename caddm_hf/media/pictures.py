@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .media_files import (
+from .files import (
     MediaError,
     MediaInfo,
     MediaLimits,

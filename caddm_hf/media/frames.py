@@ -16,9 +16,8 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from .frame_conversion import UprightConverter, clockwise_degrees, displayed_size
-from .frame_jumps import PacketPlan, PlanError, plan_packets, planned_frames
-from .media_files import (
+from .conversion import UprightConverter, clockwise_degrees, displayed_size
+from .files import (
     MediaError,
     MediaInfo,
     MediaLimits,
@@ -27,8 +26,9 @@ from .media_files import (
     shown_name,
 )
 from .mp4_header import claimed_duration_s
-from .still_pictures import describe_picture, open_picture, picture_rgb
-from .video_stream import (
+from .pictures import describe_picture, open_picture, picture_rgb
+from .seeking import PacketPlan, PlanError, plan_packets, planned_frames
+from .stream import (
     DecodingTally,
     OpenVideo,
     decode_packet,

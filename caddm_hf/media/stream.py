@@ -17,7 +17,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .media_files import (
+from .files import (
     MediaError,
     MediaLimits,
     WatchedFile,

@@ -15,7 +15,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from .video_stream import DecodingTally, OpenVideo, decode_packet
+from .stream import DecodingTally, OpenVideo, decode_packet
 
 # Formats whose index leads to any key frame.
 INDEXED_CONTAINERS = ("mov", "matroska")

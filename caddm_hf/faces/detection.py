@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from .mtcnn_cascade import SMALLEST_FACE_PX, MtcnnCascade
+from .mtcnn import SMALLEST_FACE_PX, MtcnnCascade
 
 # More frames at once fall out of the processor's cache, and are longer in coming.
 FRAMES_AT_ONCE = 4

@@ -23,8 +23,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore2
 
-from .life_signs import checkpoint
-from .media_files import (
+from ..core.liveness import checkpoint
+from .files import (
     MediaError,
     MediaLimits,
     address_file_name,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from .life_signs import checkpoint, sign_of_life
+from ..core.liveness import checkpoint, sign_of_life
 
 
 class MediaError(ValueError):

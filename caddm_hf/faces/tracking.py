@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from .face_detection import DetectedFace
-from .model.face_alignment import alignment_matrix, warp_face
+from ..model.face_alignment import alignment_matrix, warp_face
+from .detection import DetectedFace
 
 # Appearance: correlation of two 12x12 Lab pictures, lightness weighing half. On clips of one
 # person 95% of all frame pairs correlate above 0.46, of neighbouring sampled frames above 0.66;

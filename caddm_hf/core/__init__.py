@@ -1,0 +1,1 @@
+"""What every package may use: whole files, errors, signs of life."""

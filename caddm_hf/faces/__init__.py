@@ -1,0 +1,1 @@
+"""Frames -> faces, their tracks and landmarks."""

@@ -1,0 +1,1 @@
+"""A file or address of a stranger -> upright frames."""

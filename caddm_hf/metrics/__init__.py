@@ -1,0 +1,1 @@
+"""Numbers about scores, and the module for `evaluate`."""
