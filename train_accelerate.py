@@ -27,12 +27,12 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
+from caddm_hf.checkpoint.card import TrainingFacts
+from caddm_hf.checkpoint.imagenet import WeightsError
+from caddm_hf.checkpoint.publish import open_repository, push_model_folder, write_model_folder
 from caddm_hf.contact_sheet import write_contact_sheet
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.frame_dataset import FrameDataError
-from caddm_hf.imagenet_weights import WeightsError
-from caddm_hf.model_card import TrainingFacts
-from caddm_hf.model_publishing import open_repository, push_model_folder, write_model_folder
+from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.training_data import TrainingData
 from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics
 from caddm_hf.training_samples import KINDS

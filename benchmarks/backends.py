@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import _paths  # noqa: F401
+from caddm_hf.checkpoint.loading import LoadedModel
 from caddm_hf.crop_scoring import CROPS_A_CORE, TorchNetwork
 from caddm_hf.exported_network import export_in_folder, fingerprint, read_exported
 from caddm_hf.inference_backends import (
@@ -34,7 +35,6 @@ from caddm_hf.inference_backends import (
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.model_loading import LoadedModel
 from caddm_hf.network_export import export_network
 from caddm_hf.worker_threads import worker_threads
 

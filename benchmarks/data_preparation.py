@@ -34,7 +34,7 @@ from skimage import data
 
 import _paths  # noqa: F401
 from caddm_hf.faces.detection import FRAMES_AT_ONCE
-from caddm_hf.job_engines import open_engine
+from caddm_hf.guard.engines import open_engine
 from data_scripts import faceforensics
 from data_scripts.collection import PieceJob, VideoGroup, build_piece, make_plan
 from data_scripts.followed_faces import face_detector

@@ -26,9 +26,9 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 import _paths  # noqa: F401
-from caddm_hf.degradations import degrade
+from caddm_hf.augmentation.degradations import degrade
+from caddm_hf.augmentation.facial_swap import FacialSwapConfig, make_training_sample
 from caddm_hf.faces.landmarks import face_outline, fill_outline
-from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
 from caddm_hf.model.face_alignment import jittered_alignment_matrix, warp_face
 
 ASTRONAUT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)

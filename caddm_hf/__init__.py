@@ -12,7 +12,7 @@ _HOME = {
     "CaddmOutput": "model.modeling_caddm",
     "DetectionConfig": "detection_config",
     "MediaError": "media.files",
-    "ModelError": "model_loading",
+    "ModelError": "checkpoint.loading",
     "Verdict": "verdicts",
     "VideoDetector": "video_detection",
     "VideoReport": "report",

@@ -69,7 +69,7 @@ def _positive(text: str) -> int:
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from .convert_checkpoint import CheckpointError, write_model_folder
+    from .checkpoint.convert import CheckpointError, write_model_folder
 
     try:
         folder = write_model_folder(options.checkpoint, options.output)

@@ -28,8 +28,8 @@ from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .core.atomic_files import write_atomically
+from .dataset.frame_table import FrameDataError
 from .evaluation import check_both_classes, proportion
-from .frame_dataset import FrameDataError
 from .metrics.reliability import calibration_figures, class_weights, reliability_curve
 from .metrics.statistics import (
     OneClassError,

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .facial_swap import TrainingSample
+from .augmentation.facial_swap import TrainingSample
 
 COLUMNS = 8
 CAPTION_PX = 18

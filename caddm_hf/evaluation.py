@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from .dataset.frame_table import FrameDataError
 from .detection_config import DetectionConfig
-from .frame_dataset import FrameDataError
 from .metrics.reliability import calibration_figures
 from .metrics.statistics import (
     area_under_roc,

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .frame_dataset import FrameDataError, label_numbers
-from .lost_videos import LostVideo, lost_videos
+from .dataset.frame_table import FrameDataError, label_numbers
+from .dataset.lost_videos import LostVideo, lost_videos
+from .dataset.rows import OpenedRows, open_rows
 from .media.files import MediaError, MediaLimits
 from .media.frames import iterate_sampled_frames, probe_media, sample_indices
-from .opened_rows import OpenedRows, open_rows
 from .score_command import MEDIA_SUFFIXES
 
 NEEDED_COLUMNS = ("image", "label", "video_id")

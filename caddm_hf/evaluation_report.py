@@ -14,12 +14,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure as Picture
 
+from .checkpoint.card import CALIBRATED, NOT_CALIBRATED, versions
+from .checkpoint.loading import LoadedModel
 from .core.atomic_files import write_atomically
 from .evaluation import Figure
 from .evaluation_data import EvaluationData
 from .frame_scoring import weights_digest
-from .model_card import CALIBRATED, NOT_CALIBRATED, versions
-from .model_loading import LoadedModel
 
 SCHEMA_VERSION = 1
 FURTHER_PACKAGES = ("facenet-pytorch", "scikit-learn", "scipy", "grad-cam")

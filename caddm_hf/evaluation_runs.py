@@ -22,7 +22,10 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging as transformers_logging
 
 from .calibration import calibrate_table, store_calibration
+from .checkpoint.imagenet import WeightsError
+from .checkpoint.loading import LoadedModel, ModelError
 from .core.atomic_files import make_folder_atomically, write_atomically
+from .dataset.frame_table import FrameDataError
 from .evaluation import Bootstrap, check_both_classes, cross_dataset_table, evaluate_table
 from .evaluation_data import EvaluationData, choose_videos, open_evaluation_data
 from .evaluation_pictures import calibration_picture, evaluation_picture, robustness_picture
@@ -39,11 +42,8 @@ from .evaluation_sections import calibration_section, evaluation_section, robust
 from .face_finding import FaceFinder
 from .false_alarms import measure_false_alarms
 from .feature_runs import measure_heatmaps, probe_features
-from .frame_dataset import FrameDataError
 from .frame_scoring import CLEAN_ONLY, FrameScorer, find_faces, make_accelerator, score_frames
-from .imagenet_weights import WeightsError
 from .measured_models import MeasuredModels, open_model, scaling_of, thresholds_of
-from .model_loading import LoadedModel, ModelError
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
 from .verdicts import Thresholds

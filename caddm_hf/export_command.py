@@ -69,8 +69,8 @@ def run_export(options: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    from .frame_dataset import FrameDataError
-    from .model_loading import ModelError
+    from .checkpoint.loading import ModelError
+    from .dataset.frame_table import FrameDataError
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -88,9 +88,9 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from .checkpoint.loading import ModelError, load_model
     from .exported_network import export_in_cache, export_in_folder, fingerprint, read_exported
     from .inference_backends import installed_runtimes, largest_difference, run_exported
-    from .model_loading import ModelError, load_model
     from .network_export import export_network
 
     runtimes = installed_runtimes()

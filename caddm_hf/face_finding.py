@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .checkpoint.loading import LoadedModel
+from .dataset.frame_table import FrameDataError
+from .dataset.point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
 from .detection_config import DetectionConfig
 from .evaluation_data import UNREADABLE, EvaluationData, FoundFace, FrameCollection, VideoFolder
 from .faces.detection import FaceDetector
-from .frame_dataset import FrameDataError
 from .media.files import MediaError
 from .media.frames import sample_indices
-from .model_loading import LoadedModel
-from .point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
 from .video_detection import VideoDetector
 
 # Pictures up to this side are taken for face crops, larger ones for whole frames.

@@ -11,17 +11,17 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 from scipy.special import expit
 
+from .checkpoint.loading import LoadedModel
+from .dataset.frame_table import FrameDataError
+from .dataset.rows import open_rows
 from .evaluation import proportion
 from .evaluation_pictures import false_alarms_picture
 from .evaluation_report import describe_model, envelope
 from .evaluation_sections import false_alarms_section
 from .face_finding import FaceFinder
 from .feature_runs import Measurement, find_points, first_rows_of_videos, genuine_rows
-from .frame_dataset import FrameDataError
 from .frame_scoring import FrameScorer, make_accelerator
 from .measured_models import scaling_of, thresholds_of
-from .model_loading import LoadedModel
-from .opened_rows import open_rows
 from .verdicts import Thresholds
 
 

@@ -9,12 +9,20 @@ import torch
 from matplotlib.figure import Figure as Picture
 from tqdm.auto import tqdm
 
+from .checkpoint.imagenet import (
+    LITE0_BACKBONE,
+    LITE0_PACKAGE,
+    backbone_normalisation,
+    load_imagenet_weights,
+)
+from .checkpoint.loading import LoadedModel
+from .dataset.frame_table import FrameDataError, label_numbers
+from .dataset.rows import OpenedRows, open_rows
 from .evaluation import Bootstrap
 from .evaluation_pictures import localisation_picture, probe_picture
 from .evaluation_report import describe_model, envelope, warn
 from .evaluation_sections import localisation_section, probe_section
 from .face_finding import FaceFinder
-from .frame_dataset import FrameDataError, label_numbers
 from .frame_scoring import FrameScorer, make_accelerator
 from .identity_probe import (
     FEATURE_SETS,
@@ -23,12 +31,6 @@ from .identity_probe import (
     pixel_features,
     prepare_probe,
     probe_identity,
-)
-from .imagenet_weights import (
-    LITE0_BACKBONE,
-    LITE0_PACKAGE,
-    backbone_normalisation,
-    load_imagenet_weights,
 )
 from .localisation import (
     MISSING_GRAD_CAM,
@@ -45,8 +47,6 @@ from .localisation import (
 from .model.configuration_caddm import CaddmConfig
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_loading import LoadedModel
-from .opened_rows import OpenedRows, open_rows
 
 NO_IMAGENET = "none"
 RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untrained, is 0

@@ -25,12 +25,12 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from tqdm.auto import tqdm
 
+from .augmentation.degradations import distort
+from .checkpoint.loading import LoadedModel
 from .core.atomic_files import write_atomically
-from .degradations import distort
+from .dataset.frame_table import FrameDataError
 from .evaluation_data import UNREADABLE, EvaluationData, FoundFace
 from .face_finding import FaceFinder
-from .frame_dataset import FrameDataError
-from .model_loading import LoadedModel
 from .score_table import CLEAN, SCORED_SCHEMA
 
 SCORING_VERSION = 1  # raised when the same inputs give other scores than before

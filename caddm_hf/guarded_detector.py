@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .detection_config import DetectionConfig
-from .guard_limits import GuardLimits, StartError, WorkerLostError
-from .guarded_worker import GuardedWorkers
+from .guard.limits import GuardLimits, StartError, WorkerLostError
+from .guard.pool import GuardedWorkers
 from .media.files import shown_address, shown_name
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DetectorSource:
         from huggingface_hub.utils import logging as hub_logging
         from transformers.utils import logging as transformers_logging
 
-        from .default_model import default_detector
+        from .checkpoint.bundled import default_detector
         from .video_detection import VideoDetector
 
         transformers_logging.set_verbosity_error()

@@ -21,8 +21,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from .dataset.frame_table import FrameDataError
 from .evaluation import Bootstrap, Figure
-from .frame_dataset import FrameDataError
 
 FOLDS = 5
 PENALTIES = (1e0, 1e1, 1e2, 1e3, 1e4, 1e5)  # strengths that are tried

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .backend_names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
+from .checkpoint.loading import LoadedModel, ModelError
 from .core.memory import page_out, return_freed_memory
 from .crop_scoring import CropNetwork, TorchNetwork
 from .exported_network import (
@@ -34,7 +35,6 @@ from .exported_network import (
     trim_cache,
 )
 from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
-from .model_loading import LoadedModel, ModelError
 from .network_export import export_network
 
 logger = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from .checkpoint.loading import LoadedModel
 from .crop_scoring import CropNetwork
+from .dataset.frame_table import FrameDataError
 from .evaluation import check_both_classes
 from .evaluation_data import EvaluationData, choose_videos, open_evaluation_data
 from .face_finding import FaceFinder
-from .frame_dataset import FrameDataError
 from .metrics.statistics import area_under_roc
-from .model_loading import LoadedModel
 
 MOST_RANGING_VIDEOS = 64
 MOST_RANGING_CROPS = 128

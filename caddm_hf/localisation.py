@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from .degradations import TrainingDegradations
+from .augmentation.degradations import TrainingDegradations
+from .augmentation.facial_swap import FacialSwapConfig, TrainingSample
+from .augmentation.self_blending import cross_blend, self_blend
+from .dataset.frame_table import FrameDataError
 from .evaluation import Bootstrap
-from .facial_swap import FacialSwapConfig, TrainingSample
-from .frame_dataset import FrameDataError
 from .frame_scoring import FrameScorer
 from .metrics.heatmap_metrics import (
     best_threshold_iou,
@@ -37,7 +38,6 @@ from .metrics.statistics import area_under_roc
 from .model.face_alignment import AlignmentJitter, fit_similarity, template_points, transform_points
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .self_blending import cross_blend, self_blend
 
 Heatmaps = Callable[[Sequence[np.ndarray]], np.ndarray]
 

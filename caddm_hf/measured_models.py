@@ -5,9 +5,9 @@ from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 
-from .default_model import bundled_model
+from .checkpoint.bundled import bundled_model
+from .checkpoint.loading import LoadedModel, ModelError, load_model, untrained_model
 from .evaluation_report import warn
-from .model_loading import LoadedModel, ModelError, load_model, untrained_model
 from .verdicts import LogitScaling, Thresholds
 
 THRESHOLD_KEYS = ("real_below", "fake_above")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .checkpoint.loading import LoadedModel, ModelError
 from .core.atomic_files import write_atomically
 from .core.memory import page_out, return_freed_memory
 from .exported_network import (
@@ -26,7 +27,6 @@ from .exported_network import (
     write_metadata,
 )
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_loading import LoadedModel, ModelError
 
 OPSET = 17
 TRACED_BATCH = 2

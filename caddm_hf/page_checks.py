@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .guarded_worker import JobStoppedError, StartError
+from .guard.pool import JobStoppedError, StartError
 from .media.files import MediaError
 from .page_jobs import CheckJob
 from .page_line import Line, LineFullError

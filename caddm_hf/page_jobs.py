@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .core.hub_ids import HUB_ID
 from .detection_config import DetectionConfig
-from .guarded_worker import GuardedWorkers, GuardLimits
+from .guard.pool import GuardedWorkers, GuardLimits
 from .page_models import ModelChoiceError
 from .report import VideoReport
 

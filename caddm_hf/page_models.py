@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .detection_config import DetectionConfig
-from .guarded_worker import StartError
+from .guard.pool import StartError
 from .model.configuration_caddm import CaddmConfig
 from .report_words import shown_model_name
 from .verdicts import Thresholds

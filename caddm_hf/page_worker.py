@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 
 from .annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
-from .default_model import default_detector
+from .checkpoint.bundled import default_detector
+from .checkpoint.loading import LoadedModel
 from .detection_config import DetectionConfig
-from .guarded_worker import JobStoppedError, StartError
+from .guard.pool import JobStoppedError, StartError
 from .media.files import MediaError
-from .model_loading import LoadedModel
 from .page_jobs import AnnotateJob, CheckJob
 from .page_models import ModelFacts, model_facts
 from .provenance import record_provenance

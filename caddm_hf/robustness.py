@@ -7,7 +7,7 @@ a level means the same for a small face and a large one, and the face finder is 
 import numpy as np
 import pyarrow as pa
 
-from .degradations import DISTORTION_LEVELS, DISTORTIONS
+from .augmentation.degradations import DISTORTION_LEVELS, DISTORTIONS
 from .evaluation import Bootstrap, check_both_classes
 from .metrics.statistics import area_under_roc
 from .score_table import CLEAN, gather_videos, keep

@@ -3,7 +3,7 @@
 import argparse
 
 from .backend_names import add_backend_option
-from .job_engines import ENGINES
+from .guard.engines import ENGINES
 
 OUTPUT_FORMATS = ("jsonl", "parquet")
 

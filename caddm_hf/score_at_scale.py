@@ -33,10 +33,10 @@ from tqdm import tqdm
 
 from .core.atomic_files import remove_abandoned, write_atomically
 from .core.liveness import sign_of_life
-from .guard_limits import WorkerLostError
-from .job_engines import Engine, EngineError, open_engine
+from .guard.child import is_want_of_memory
+from .guard.engines import Engine, EngineError, open_engine
+from .guard.limits import WorkerLostError
 from .media.files import printable, public_name, shown_name
-from .worker_process import is_want_of_memory
 
 if TYPE_CHECKING:
     from .video_detection import VideoDetector
@@ -84,7 +84,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
     0 when every video was scored, 1 when one could not be read, 2 when the command or the model
     cannot be used, 3 when something is still to be done.
     """
-    from .model_loading import ModelError
+    from .checkpoint.loading import ModelError
 
     try:
         settings = ScoringSettings(
@@ -148,7 +148,7 @@ def _resolved_model(model: str | None) -> str:
 
     Workers have other working folders and may lack the bundled model: they must not choose.
     """
-    from .default_model import bundled_model
+    from .checkpoint.bundled import bundled_model
 
     if model is None:
         return str(bundled_model())

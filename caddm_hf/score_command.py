@@ -9,9 +9,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .detection_config import DetectionConfig
-from .guard_limits import JobFailedError
+from .guard.limits import JobFailedError
+from .guard.pool import ended_by_sigterm
 from .guarded_detector import DetectorSource, GuardedDetector, StartError
-from .guarded_worker import ended_by_sigterm
 from .media.files import MediaError, MediaLimits, printable, public_name
 from .verdicts import Reason, Verdict
 

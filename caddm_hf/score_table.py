@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from .frame_dataset import FrameDataError
+from .dataset.frame_table import FrameDataError
 from .metrics.statistics import aggregate_by_video
 from .verdicts import LogitScaling
 

@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
-from .frame_dataset import FrameDataError, label_numbers, read_row
+from .dataset.frame_table import FrameDataError, label_numbers, read_row
 from .training_samples import (
     ORDER_STREAM,
     Forgery,

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 
-from .degradations import TrainingDegradations
-from .facial_swap import FacialSwapConfig, TrainingSample
-from .frame_dataset import FrameDataError, FrameTable, open_split
-from .genuine_pictures import join_genuine_pictures
-from .imagenet_weights import backbone_normalisation
+from .augmentation.degradations import TrainingDegradations
+from .augmentation.facial_swap import FacialSwapConfig, TrainingSample
+from .checkpoint.imagenet import backbone_normalisation
+from .dataset.frame_table import FrameDataError, FrameTable, open_split
+from .dataset.genuine import join_genuine_pictures
+from .dataset.point_search import default_cache_folder, search_points
 from .metrics.statistics import aggregate_by_video
 from .model.face_alignment import AlignmentJitter
 from .model.image_processing_caddm import CaddmImageProcessor
-from .point_search import default_cache_folder, search_points
 from .streamed_frames import StreamedFrames, streaming_loader
 from .training_config import TrainingConfig
 from .training_samples import (

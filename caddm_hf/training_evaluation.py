@@ -11,7 +11,7 @@ from accelerate.utils import broadcast
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .frame_dataset import FrameDataError, FrameTable
+from .dataset.frame_table import FrameDataError, FrameTable
 from .metrics.statistics import aggregate_by_video, area_under_roc, bootstrap_interval
 from .training_samples import EvaluationFrames, worker_options
 

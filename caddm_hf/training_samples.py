@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from .augmentation.facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
+from .augmentation.self_blending import cross_blend, self_blend
+from .dataset.frame_table import FrameDataError, FrameRow, FrameTable
 from .faces.landmarks import five_points
-from .facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
-from .frame_dataset import FrameDataError, FrameRow, FrameTable
 from .model.face_alignment import fit_similarity, template_points, transform_points
 from .model.image_processing_caddm import CaddmImageProcessor
-from .self_blending import cross_blend, self_blend
 
 # Streams of random numbers that must not meet.
 ORDER_STREAM, SAMPLE_STREAM = 1, 2

@@ -12,11 +12,11 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
+from .checkpoint.imagenet import load_imagenet_weights
+from .checkpoint.loading import ModelError, load_model
 from .depthwise_gradients import DepthwiseGradients
-from .imagenet_weights import load_imagenet_weights
 from .model.configuration_caddm import CaddmConfig
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_loading import ModelError, load_model
 from .training_config import TrainingConfig, TrainingError
 
 PLAIN_DATA_PARALLEL = (

@@ -22,6 +22,7 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .checkpoint.loading import LoadedModel, load_model, untrained_model
 from .crop_scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
 from .detection_config import DetectionConfig
 from .detection_warnings import face_warnings, reading_warnings
@@ -36,7 +37,6 @@ from .model.configuration_caddm import CaddmConfig
 from .model.heatmaps import ArtifactBox
 from .model.image_processing_caddm import CaddmImageProcessor
 from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_loading import LoadedModel, load_model, untrained_model
 from .report import FaceScore, PersonReport, VideoReport
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
 from .verdicts import LogitScaling, Thresholds, judge_person, judge_video

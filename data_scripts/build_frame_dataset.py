@@ -29,8 +29,8 @@ from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
 from caddm_hf.core.hub_ids import HUB_ID
-from caddm_hf.guarded_worker import ended_by_sigterm
-from caddm_hf.job_engines import ENGINES, Engine, EngineError, Lost, open_engine
+from caddm_hf.guard.engines import ENGINES, Engine, EngineError, Lost, open_engine
+from caddm_hf.guard.pool import ended_by_sigterm
 from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
 from data_scripts.collection import (
     Collection,

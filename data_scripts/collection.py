@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from caddm_hf.core.atomic_files import PARTIAL_PREFIX
-from caddm_hf.guard_limits import WorkerLostError
-from caddm_hf.job_engines import Again
+from caddm_hf.guard.engines import Again
+from caddm_hf.guard.limits import WorkerLostError
 from caddm_hf.media.files import shown_name
 from data_scripts.records import (
     SPLITS,

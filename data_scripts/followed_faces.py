@@ -11,10 +11,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from caddm_hf.dataset.frame_table import FrameRow
 from caddm_hf.faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from caddm_hf.faces.landmarks import face_outline, fill_outline, five_points
 from caddm_hf.faces.tracking import FaceTracker
-from caddm_hf.frame_dataset import FrameRow
 from caddm_hf.media.frames import SampledFrame
 from data_scripts.face_crops import crop_rectangle, encode_picture
 from data_scripts.frame_sources import FrameSource

@@ -18,7 +18,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.frame_dataset import FRAME_FEATURES, PICTURE_COLUMNS
+from caddm_hf.dataset.frame_table import FRAME_FEATURES, PICTURE_COLUMNS
 from data_scripts.video_account import VideoRows
 
 ACCOUNTS_KEY = b"caddm_videos"

@@ -18,7 +18,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 import numpy as np
 
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.frame_dataset import FrameDataError, FrameTable, open_split
+from caddm_hf.dataset.frame_table import FrameDataError, FrameTable, open_split
 
 
 def in_first_part(source_id: str, share: float) -> bool:

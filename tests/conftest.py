@@ -16,7 +16,7 @@ import pytest
 import torch
 from skimage import data
 
-from caddm_hf.model_loading import untrained_model
+from caddm_hf.checkpoint.loading import untrained_model
 from support.fake_hub.server import LocalHub, local_hub
 from support.made_media import write_video
 

@@ -27,7 +27,7 @@ import app
 from caddm_hf import page_layout
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.example_media import make_examples
-from caddm_hf.guarded_worker import JobStoppedError
+from caddm_hf.guard.pool import JobStoppedError
 from caddm_hf.media.frames import probe_media
 from caddm_hf.page_kept import KeptResults
 from caddm_hf.page_layout import build_page

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file
 
 import caddm_hf
-from caddm_hf.default_model import BUNDLED_MODEL, bundled_model, default_detector
+from caddm_hf.checkpoint.bundled import BUNDLED_MODEL, bundled_model, default_detector
+from caddm_hf.checkpoint.loading import ModelError
 from caddm_hf.example_media import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
 from caddm_hf.model.face_alignment import transform_points
-from caddm_hf.model_loading import ModelError
 from caddm_hf.training_config import parse_training_config
 from caddm_hf.verdicts import Verdict
 from caddm_hf.video_detection import VideoDetector
@@ -83,7 +83,7 @@ def test_the_card_says_what_it_must():
 
 
 def test_a_missing_checkpoint_is_told(monkeypatch):
-    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", Path("absent"))
+    monkeypatch.setattr("caddm_hf.checkpoint.bundled.BUNDLED_MODEL", Path("absent"))
     with pytest.raises(ModelError, match="name another one"):
         bundled_model()
 

@@ -14,11 +14,11 @@ from caddm_hf.calibration import (
     store_calibration,
     video_logits,
 )
+from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.evaluation import Bootstrap, evaluate_table
-from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.metrics.reliability import class_weights, expected_calibration_error
 from caddm_hf.metrics.statistics import fit_platt_scaling
-from caddm_hf.model_loading import load_model
 from caddm_hf.score_table import gather_videos, numbers
 from caddm_hf.verdicts import LogitScaling, Thresholds
 from caddm_hf.video_detection import VideoDetector

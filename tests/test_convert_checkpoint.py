@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
-from caddm_hf.convert_checkpoint import CheckpointError, convert_checkpoint, write_model_folder
+from caddm_hf.checkpoint.convert import CheckpointError, convert_checkpoint, write_model_folder
 from support.authors_network import parity_figures, rule_checkpoint, rule_image
 
 

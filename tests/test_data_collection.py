@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 
-from caddm_hf.facial_swap import make_training_sample
-from caddm_hf.frame_dataset import FRAME_FEATURES, FrameTable, open_split
+from caddm_hf.augmentation.facial_swap import make_training_sample
+from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameTable, open_split
 from data_scripts import collection, video_rows
 from data_scripts.build_frame_dataset import main
 from support.made_datasets import (

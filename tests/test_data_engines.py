@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.guard_limits import JobFailedError, WorkerLostError
-from caddm_hf.job_engines import Again, EngineError, open_engine
+from caddm_hf.guard.engines import Again, EngineError, open_engine
+from caddm_hf.guard.limits import JobFailedError, WorkerLostError
 from data_scripts.build_frame_dataset import main as build_main
 from support.made_datasets import MadeVideos, make_faceforensics, make_folder
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from caddm_hf.dataset.frame_table import FRAME_FEATURES, read_row
 from caddm_hf.faces.detection import FaceDetector
-from caddm_hf.frame_dataset import FRAME_FEATURES, read_row
 from caddm_hf.model.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
 from caddm_hf.video_detection import VideoDetector
 from data_scripts import caddm_frames, video_rows

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from caddm_hf import degradations
-from caddm_hf.degradations import (
+from caddm_hf.augmentation import degradations
+from caddm_hf.augmentation.degradations import (
     DISTORTION_LEVELS,
     DISTORTIONS,
     TrainingDegradations,

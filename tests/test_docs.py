@@ -22,7 +22,7 @@ from skimage.data import astronaut
 
 import app
 from caddm_hf import __main__ as command_line
-from caddm_hf import default_model
+from caddm_hf.checkpoint import bundled as default_model
 from caddm_hf.example_media import make_examples
 from caddm_hf.report_files import report_bytes
 from caddm_hf.training_config import parse_training_config

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
+from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.evaluation import (
     Bootstrap,
     cross_dataset_table,
     evaluate_table,
     proportion,
 )
-from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.metrics.statistics import area_under_roc
 from caddm_hf.score_table import gather_videos
 from caddm_hf.verdicts import LogitScaling, Thresholds

@@ -10,6 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PilImage
 
+from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameDataError
+from caddm_hf.dataset.rows import open_rows
 from caddm_hf.evaluation_data import (
     NO_FACE,
     FoundFace,
@@ -18,8 +20,6 @@ from caddm_hf.evaluation_data import (
     choose_videos,
     open_evaluation_data,
 )
-from caddm_hf.frame_dataset import FRAME_FEATURES, FrameDataError
-from caddm_hf.opened_rows import open_rows
 from support.made_collection import made_rows, write_collection
 from support.made_media import write_video
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from caddm_hf import evidence
+from caddm_hf.checkpoint.loading import untrained_model
 from caddm_hf.detection_config import DetectionConfig
 from caddm_hf.evidence import evidence_name, write_evidence
 from caddm_hf.evidence_page import evidence_html
 from caddm_hf.media.files import MediaError
-from caddm_hf.model_loading import untrained_model
 from caddm_hf.provenance import record_provenance
 from caddm_hf.report_files import ReportError, read_report, report_bytes
 from caddm_hf.verdicts import Thresholds

@@ -9,10 +9,10 @@ import torch
 from caddm_hf import exported_network
 from caddm_hf.__main__ import build_parser, main
 from caddm_hf.backend_names import add_backend_option
+from caddm_hf.checkpoint.loading import load_model
 from caddm_hf.crop_scoring import TorchNetwork
 from caddm_hf.exported_network import export_in_folder
 from caddm_hf.inference_backends import open_network
-from caddm_hf.model_loading import load_model
 from support.made_collection import write_collection
 from test_inference_backends import INSTALLED, made_model, needs_runtime
 

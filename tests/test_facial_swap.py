@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from caddm_hf.facial_swap import FacialSwapConfig, make_training_sample
+from caddm_hf.augmentation.facial_swap import FacialSwapConfig, make_training_sample
 from support.made_faces import (
     CLEAN,
     POINTS_XY,

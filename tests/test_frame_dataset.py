@@ -8,9 +8,9 @@ import pytest
 from datasets import ClassLabel, Dataset, Image, Value
 from skimage import data
 
-from caddm_hf import point_search
-from caddm_hf.facial_swap import FacialSwapConfig
-from caddm_hf.frame_dataset import (
+from caddm_hf.augmentation.facial_swap import FacialSwapConfig
+from caddm_hf.dataset import point_search
+from caddm_hf.dataset.frame_table import (
     FRAME_FEATURES,
     FrameDataError,
     FrameRow,

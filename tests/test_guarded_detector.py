@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caddm_hf.detection_config import DetectionConfig
-from caddm_hf.guard_limits import GuardLimits, JobStoppedError, WorkerLostError
+from caddm_hf.guard.limits import GuardLimits, JobStoppedError, WorkerLostError
 from caddm_hf.guarded_detector import DetectorSource, GuardedDetector, StartError
 from caddm_hf.media.files import MediaError
 from caddm_hf.report import VideoReport

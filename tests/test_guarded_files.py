@@ -1,4 +1,4 @@
-"""caddm_hf.guarded_worker: what of guards and workers is left behind, whatever ends them."""
+"""caddm_hf.guard.pool: what of guards and workers is left behind, whatever ends them."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from caddm_hf.guard_limits import GuardLimits, WorkerLostError
-from caddm_hf.guarded_worker import GuardedWorkers
+from caddm_hf.guard.limits import GuardLimits, WorkerLostError
+from caddm_hf.guard.pool import GuardedWorkers
 from support import made_workers
 from support.made_workers import wait_for
 

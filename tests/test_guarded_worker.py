@@ -1,4 +1,4 @@
-"""caddm_hf.guarded_worker: what a worker may do, and what it costs."""
+"""caddm_hf.guard.pool: what a worker may do, and what it costs."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from caddm_hf.guard_limits import GuardLimits, JobFailedError, JobStoppedError, StartError
-from caddm_hf.guarded_worker import GuardedWorkers, WorkerLostError, ended_by_sigterm
+from caddm_hf.guard.limits import GuardLimits, JobFailedError, JobStoppedError, StartError
+from caddm_hf.guard.pool import GuardedWorkers, WorkerLostError, ended_by_sigterm
 from caddm_hf.media.files import MediaError
 from support import made_workers
 from support.made_workers import wait_for

@@ -17,18 +17,19 @@ import torch
 from datasets import Dataset, Image
 from safetensors.torch import load_file, save_file
 
-from caddm_hf import CaddmForDeepfakeDetection, model_files
-from caddm_hf.convert_checkpoint import CheckpointError, convert_checkpoint, read_authors_checkpoint
-from caddm_hf.frame_dataset import (
+from caddm_hf import CaddmForDeepfakeDetection
+from caddm_hf.checkpoint import files as model_files
+from caddm_hf.checkpoint.convert import CheckpointError, convert_checkpoint, read_authors_checkpoint
+from caddm_hf.checkpoint.loading import ModelError, load_model
+from caddm_hf.dataset.frame_table import (
     FRAME_FEATURES,
     FrameDataError,
     FrameTable,
     decode_picture,
     open_split,
 )
-from caddm_hf.model_loading import ModelError, load_model
-from caddm_hf.opened_rows import open_rows
-from caddm_hf.stored_pictures import picture_bytes
+from caddm_hf.dataset.pictures import picture_bytes
+from caddm_hf.dataset.rows import open_rows
 from support.made_collection import made_rows, png_picture
 from support.made_scores import write_tiny_model
 
@@ -299,7 +300,7 @@ def test_image_bombs(tmp_path: Path, side: int, monkeypatch):
     bomb = {"bytes": png_bomb(side), "path": None}
     assert len(bomb["bytes"]) < 10**5
     folder = collection_with(tmp_path, "image", bomb)
-    monkeypatch.setattr("caddm_hf.stored_pictures.cv2.imdecode", None)  # never comes to that
+    monkeypatch.setattr("caddm_hf.dataset.pictures.cv2.imdecode", None)  # never comes to that
     with pytest.raises(FrameDataError, match="far more pixels than can be read"):
         FrameTable(open_split(str(folder), "train")).row(1)
     with pytest.raises(FrameDataError, match="far more pixels than can be read"):
@@ -324,7 +325,7 @@ def test_a_row_cannot_name_a_file_of_this_machine(tmp_path: Path):
 
 def test_image_files_in_the_caches_are_read(tmp_path: Path, monkeypatch):
     """Where a dataset on the Hub is a folder of images, that is where they are."""
-    monkeypatch.setattr("caddm_hf.stored_pictures.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("caddm_hf.dataset.pictures.HF_HUB_CACHE", str(tmp_path))
     path = tmp_path / "a.png"
     path.write_bytes(png_picture(np.full((9, 7, 3), 50, np.uint8))["bytes"])
     assert decode_picture({"bytes": None, "path": str(path)}).shape == (9, 7, 3)
@@ -351,7 +352,7 @@ def test_rows_that_hold_nothing_of_use(tmp_path: Path, column: str, value: objec
 
 def test_a_picture_file_beyond_the_limit(monkeypatch):
     monkeypatch.setattr(
-        "caddm_hf.stored_pictures.LIMITS", type("Small", (), {"max_image_bytes": 99})
+        "caddm_hf.dataset.pictures.LIMITS", type("Small", (), {"max_image_bytes": 99})
     )
     with pytest.raises(FrameDataError, match="a file of 100 bytes"):
         picture_bytes({"bytes": b"x" * 100, "path": None})

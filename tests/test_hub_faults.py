@@ -10,8 +10,8 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.utils import logging
 
-from caddm_hf import model_files
-from caddm_hf.model_loading import ModelError, load_model
+from caddm_hf.checkpoint import files as model_files
+from caddm_hf.checkpoint.loading import ModelError, load_model
 from support.fake_hub.server import LocalHub
 from support.made_scores import write_tiny_model
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from skimage import data
 
 from caddm_hf import CaddmConfig, CaddmForDeepfakeDetection, CaddmImageProcessor
-from caddm_hf.imagenet_weights import (
+from caddm_hf.checkpoint.imagenet import (
     LITE0_BACKBONE,
     LITE0_PACKAGE,
     WeightsError,

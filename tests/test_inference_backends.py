@@ -11,10 +11,10 @@ import torch
 
 from caddm_hf import exported_network, inference_backends
 from caddm_hf.backend_names import BACKENDS
+from caddm_hf.checkpoint.loading import LoadedModel, ModelError
 from caddm_hf.crop_scoring import TorchNetwork
 from caddm_hf.exported_network import export_in_cache, export_in_folder, fingerprint, read_exported
 from caddm_hf.inference_backends import open_network, run_exported
-from caddm_hf.model_loading import LoadedModel, ModelError
 from caddm_hf.network_export import export_network
 from caddm_hf.video_detection import VideoDetector
 from support.made_exports import (

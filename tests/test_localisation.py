@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.evaluation import Bootstrap
-from caddm_hf.frame_dataset import FrameDataError
 from caddm_hf.frame_scoring import FrameScorer
 from caddm_hf.localisation import (
     FORGERIES,

@@ -1,13 +1,13 @@
-"""caddm_hf.lost_videos: the account that a preparation left, which may be a stranger's."""
+"""caddm_hf.dataset.lost_videos: the account that a preparation left, which may be a stranger's."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from caddm_hf import lost_videos as module
-from caddm_hf.frame_dataset import FrameDataError
-from caddm_hf.lost_videos import LostVideo, lost_videos
+from caddm_hf.dataset import lost_videos as module
+from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.lost_videos import LostVideo, lost_videos
 
 ACCOUNT = {
     "video_id": "a",

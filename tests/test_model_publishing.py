@@ -3,15 +3,15 @@
 import torch
 from safetensors.torch import load_file
 
+from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.checkpoint.publish import HALVED_FROM, is_halved, write_model_folder
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.model_loading import load_model
-from caddm_hf.model_publishing import HALVED_FROM, is_halved, write_model_folder
 
 
 def test_large_tensors_alone_are_halved(tmp_path, monkeypatch):
-    monkeypatch.setattr("caddm_hf.model_publishing.write_model_card", lambda folder, facts: None)
+    monkeypatch.setattr("caddm_hf.checkpoint.publish.write_model_card", lambda folder, facts: None)
     config = CaddmConfig(backbone="tf_efficientnet_lite0", artifact_width=64, image_size=160)
     torch.manual_seed(0)
     weights = CaddmForDeepfakeDetection(config).state_dict()

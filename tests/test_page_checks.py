@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from caddm_hf.guarded_worker import JobStoppedError, StartError
+from caddm_hf.guard.pool import JobStoppedError, StartError
 from caddm_hf.media.files import MediaError
 from caddm_hf.page_checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
 from caddm_hf.page_jobs import CheckJob

@@ -3,7 +3,7 @@
 import pytest
 
 from caddm_hf.detection_config import DetectionConfig
-from caddm_hf.guarded_worker import StartError
+from caddm_hf.guard.pool import StartError
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.page_jobs import split_revision
 from caddm_hf.page_models import ModelChoiceError, ModelChoices, model_facts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from caddm_hf.convert_checkpoint import authors_image_processor, convert_checkpoint
+from caddm_hf.checkpoint.convert import authors_image_processor, convert_checkpoint
 from caddm_hf.model.face_alignment import alignment_matrix, template_points
 from caddm_hf.model.multibox import anchor_boxes, detection_losses, encode_boxes, match_anchors
 from support.authors_network import (

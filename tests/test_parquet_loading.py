@@ -1,4 +1,4 @@
-"""caddm_hf.parquet_loading: files that would fill the disk are refused before they are unpacked."""
+"""caddm_hf.dataset.parquet: files that would fill the disk are refused before they are unpacked."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from caddm_hf import parquet_loading
-from caddm_hf.frame_dataset import FRAME_FEATURES, FrameDataError, open_split
-from caddm_hf.opened_rows import open_rows
-from caddm_hf.parquet_loading import check_claims, check_contents
+from caddm_hf.dataset import parquet as parquet_loading
+from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameDataError, open_split
+from caddm_hf.dataset.parquet import check_claims, check_contents
+from caddm_hf.dataset.rows import open_rows
 from support.fake_hub.server import LocalHub
 from support.made_collection import made_rows, write_collection
 
@@ -121,7 +121,7 @@ def client_bomb() -> list:
     from datasets import Dataset
     from huggingface_hub import HfApi
 
-    from caddm_hf import parquet_loading
+    from caddm_hf.dataset import parquet as parquet_loading
 
     parquet_loading.SPARE_BYTES = SPARE
     said = []

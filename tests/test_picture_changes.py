@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from caddm_hf.picture_changes import (
+from caddm_hf.augmentation.changes import (
     changed_box,
     most_changed_window,
     structural_dissimilarity,

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from caddm_hf import score_at_scale
-from caddm_hf.guard_limits import GuardLimits, WorkerLostError
+from caddm_hf.guard.limits import GuardLimits, WorkerLostError
 from caddm_hf.scale_options import add_scale_options
 from caddm_hf.score_at_scale import (
     ScoreFolder,
@@ -50,7 +50,7 @@ def score(*arguments: str) -> int:
 @pytest.fixture
 def untrained(monkeypatch, untrained_folder: Path) -> None:
     """Another bundled model than the checkout's."""
-    monkeypatch.setattr("caddm_hf.default_model.BUNDLED_MODEL", untrained_folder)
+    monkeypatch.setattr("caddm_hf.checkpoint.bundled.BUNDLED_MODEL", untrained_folder)
 
 
 def rows_in(folder: Path) -> dict[str, dict]:

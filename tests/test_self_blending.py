@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from caddm_hf import self_blending
-from caddm_hf.degradations import TrainingDegradations
+from caddm_hf.augmentation import self_blending
+from caddm_hf.augmentation.degradations import TrainingDegradations
+from caddm_hf.augmentation.self_blending import as_rendered, cross_blend, self_blend
 from caddm_hf.model.face_alignment import alignment_matrix, fit_similarity, transform_points
-from caddm_hf.self_blending import as_rendered, cross_blend, self_blend
 from support.made_faces import CLEAN, POINTS_XY, STILL, aligned, share_inside
 from support.made_faces import portrait as make_portrait
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from caddm_hf.augmentation.blending import random_mask
+from caddm_hf.augmentation.facial_swap import make_training_sample
 from caddm_hf.faces.landmarks import face_outline
-from caddm_hf.facial_swap import make_training_sample
 from caddm_hf.model.face_alignment import template_points
-from caddm_hf.random_masks import random_mask
 from support.made_faces import CLEAN, POINTS_XY, STILL, aligned, forge, portrait, share_inside
 
 PARTIAL = {"global_probability": 0.0}

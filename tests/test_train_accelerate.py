@@ -17,10 +17,10 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 
 import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
-from caddm_hf.frame_dataset import open_split
-from caddm_hf.imagenet_weights import LITE0_PACKAGE
+from caddm_hf.checkpoint.imagenet import LITE0_PACKAGE
+from caddm_hf.checkpoint.publish import open_repository
+from caddm_hf.dataset.frame_table import open_split
 from caddm_hf.model.face_alignment import template_points
-from caddm_hf.model_publishing import open_repository
 from caddm_hf.training_config import TrainingConfig, TrainingError, parse_training_config
 from caddm_hf.training_state import LOG_FILE, read_log
 from support.fake_hub.server import LocalHub
@@ -369,13 +369,13 @@ def test_the_model_is_pushed_whole_in_one_commit(hub: LocalHub, collection: Path
 def test_a_push_that_cannot_work_is_refused_before_training(
     collection: Path, tmp_path: Path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("caddm_hf.model_publishing.get_token", lambda: None)
+    monkeypatch.setattr("caddm_hf.checkpoint.publish.get_token", lambda: None)
     output = tmp_path / "model"
     options = [*TINY, "--data", collection, "--output_dir", output, "--max_steps", 1]
     assert train(*options, "--push_to_hub", "--hub_model_id", HUB_NAME) == 2
     assert "needs a token" in capsys.readouterr().err
     assert not output.exists()
     # Offline, as all tests are: nobody answers.
-    monkeypatch.setattr("caddm_hf.model_publishing.get_token", lambda: "token")
+    monkeypatch.setattr("caddm_hf.checkpoint.publish.get_token", lambda: "token")
     with pytest.raises(TrainingError, match="does not let us push"):
         open_repository(HUB_NAME, private=False)

@@ -8,17 +8,17 @@ import pytest
 import torch
 from datasets import Dataset, Image
 
+from caddm_hf.augmentation.degradations import TrainingDegradations
+from caddm_hf.augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from caddm_hf.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
-from caddm_hf.degradations import TrainingDegradations
-from caddm_hf.faces.landmarks import five_points
-from caddm_hf.facial_swap import FacialSwapConfig, TrainingSample
-from caddm_hf.frame_dataset import (
+from caddm_hf.dataset.frame_table import (
     FRAME_FEATURES,
     FrameDataError,
     FrameRow,
     FrameTable,
     open_split,
 )
+from caddm_hf.faces.landmarks import five_points
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.streamed_frames import StreamedFrames, streaming_loader
 from caddm_hf.training_samples import (

@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from caddm_hf import CaddmForDeepfakeDetection, model_publishing
-from caddm_hf.model_loading import load_model
+from caddm_hf import CaddmForDeepfakeDetection
+from caddm_hf.checkpoint import publish as model_publishing
+from caddm_hf.checkpoint.loading import load_model
 from support.made_collection import write_collection
 from support.training_runs import TINY, one_thread_and_fresh_accelerate, train  # noqa: F401
 
@@ -138,7 +139,8 @@ def test_the_shares_of_forgeries_are_followed(
     shares = ["--fake_share", 0, "--self_blend_share", 1, "--partial_share", 1]
     rendered = []
     monkeypatch.setattr(
-        "caddm_hf.self_blending.as_rendered", lambda image, *_: rendered.append(1) or image
+        "caddm_hf.augmentation.self_blending.as_rendered",
+        lambda image, *_: rendered.append(1) or image,
     )
     assert train(*TINY, *run, *shares, "--rendered_share", 1) == 0
     assert rendered

@@ -12,7 +12,7 @@ from skimage import data
 from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
 
 from caddm_hf import DetectionConfig, MediaError, ModelError, Verdict, VideoDetector
-from caddm_hf.model_loading import LoadedModel, load_model, untrained_model
+from caddm_hf.checkpoint.loading import LoadedModel, load_model, untrained_model
 from caddm_hf.report import PersonReport
 from caddm_hf.score_table import gather_videos
 from caddm_hf.verdicts import Judgement, LogitScaling, Reason, Thresholds, log_odds

@@ -22,7 +22,7 @@ from caddm_hf.metrics.video_metrics import aggregate_by_video, equal_error_rate
 from caddm_hf.metrics.video_metrics.video_metrics import VideoMetrics
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-METRIC_FOLDER = REPOSITORY / "caddm_hf" / "video_metrics"
+METRIC_FOLDER = REPOSITORY / "caddm_hf" / "metrics" / "video_metrics"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import torch
 
-from caddm_hf.model_loading import load_model
+from caddm_hf.checkpoint.loading import load_model
 from caddm_hf.zero_gpu import LONGEST_CALL_S, ZeroGpuNetwork
 from support.made_scores import write_tiny_model
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from skimage import data
 
-from caddm_hf.degradations import TrainingDegradations
+from caddm_hf.augmentation.degradations import TrainingDegradations
+from caddm_hf.augmentation.facial_swap import FacialSwapConfig
 from caddm_hf.faces.landmarks import face_outline, fill_outline
-from caddm_hf.facial_swap import FacialSwapConfig
 from caddm_hf.model.face_alignment import AlignmentJitter, alignment_matrix, warp_face
 
 # The portrait's eyes, nose tip and mouth corners.

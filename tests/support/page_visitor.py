@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from caddm_hf.model_loading import untrained_model
+from caddm_hf.checkpoint.loading import untrained_model
 from support.browser import save_screenshot, set_size
 
 ROOT = Path(__file__).resolve().parents[2]

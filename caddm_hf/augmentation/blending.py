@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .faces.landmarks import alpha_blend, deform_mask, fill_outline, poisson_blend, soften_mask
+from ..faces.landmarks import alpha_blend, deform_mask, fill_outline, poisson_blend, soften_mask
 
 
 def random_mask(

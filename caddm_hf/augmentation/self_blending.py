@@ -11,8 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .degradations import TrainingDegradations, check_image, degrade
-from .faces.landmarks import (
+from ..faces.landmarks import (
     alpha_blend,
     check_points,
     face_outline,
@@ -20,6 +19,10 @@ from .faces.landmarks import (
     five_points,
     match_colour,
 )
+from ..model.face_alignment import fit_similarity, transform_points, warp_face
+from .blending import blend, random_mask
+from .changes import NOMINAL_SIZE, SUBTLE_LEVELS, changed_box, visible_change
+from .degradations import TrainingDegradations, check_image, degrade
 from .facial_swap import (
     LEAST_BOX_SIDE,
     MARGIN,
@@ -30,9 +33,6 @@ from .facial_swap import (
     finish_sample,
     window_pixels,
 )
-from .model.face_alignment import fit_similarity, transform_points, warp_face
-from .picture_changes import NOMINAL_SIZE, SUBTLE_LEVELS, changed_box, visible_change
-from .random_masks import blend, random_mask
 
 # What makes the copy differ in a self-blended image: colour, brightness and sharpness.
 COPY_CHANGES = TrainingDegradations(

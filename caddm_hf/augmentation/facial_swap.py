@@ -22,27 +22,27 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from .degradations import TrainingDegradations, check_image, degrade
-from .faces.landmarks import (
+from ..faces.landmarks import (
     check_points,
     face_outline,
     fill_outline,
     five_points,
 )
-from .model.face_alignment import (
+from ..model.face_alignment import (
     AlignmentJitter,
     jittered_alignment_matrix,
     transform_points,
     warp_face,
 )
-from .picture_changes import (
+from .blending import blend, random_mask
+from .changes import (
     NOMINAL_SIZE,
     changed_box,
     most_changed_window,
     structural_dissimilarity,
     visible_change,
 )
-from .random_masks import blend, random_mask
+from .degradations import TrainingDegradations, check_image, degrade
 
 MAX_BOXES = 2  # the whole crop and one window
 WHOLE_CROP_XYXY = (0.0, 0.0, 1.0, 1.0)

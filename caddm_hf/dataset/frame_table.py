@@ -27,10 +27,10 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from .core.hub_ids import HUB_ID
-from .faces.landmarks import check_points, face_outline, fill_outline
-from .parquet_loading import load_files, load_from_hub
-from .stored_pictures import FrameDataError, decode_picture
+from ..core.hub_ids import HUB_ID
+from ..faces.landmarks import check_points, face_outline, fill_outline
+from .parquet import load_files, load_from_hub
+from .pictures import FrameDataError, decode_picture
 
 FRAME_FEATURES = datasets.Features(
     {

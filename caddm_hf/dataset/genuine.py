@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from .frame_dataset import FrameDataError, label_numbers, open_split
+from .frame_table import FrameDataError, label_numbers, open_split
 
 
 def open_genuine_pictures(name: str, limit: int | None = None) -> datasets.Dataset:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from .detection_config import DetectionConfig
-from .model_loading import ModelError
-from .video_detection import VideoDetector
+from ..detection_config import DetectionConfig
+from ..video_detection import VideoDetector
+from .loading import ModelError
 
-BUNDLED_MODEL = Path(__file__).resolve().parent.parent / "checkpoints" / "caddm-lite0"
+BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "caddm-lite0"
 
 
 def bundled_model() -> Path:

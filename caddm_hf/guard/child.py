@@ -26,9 +26,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_objects
 from typing import Any, NoReturn
 
-from .core.liveness import be_watched
-from .core.memory import return_freed_memory
-from .media.files import MediaError
+from ..core.liveness import be_watched
+from ..core.memory import return_freed_memory
+from ..media.files import MediaError
 
 try:
     import resource

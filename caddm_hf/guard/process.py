@@ -17,7 +17,9 @@ from typing import Any
 
 import psutil
 
-from .guard_limits import (
+from ..media.files import MediaError
+from .child import CHILD_SIGNALS, TERMINATED, Handle, Tell, work
+from .limits import (
     Cause,
     GuardLimits,
     JobFailedError,
@@ -25,8 +27,6 @@ from .guard_limits import (
     StartError,
     WorkerLostError,
 )
-from .media.files import MediaError
-from .worker_process import CHILD_SIGNALS, TERMINATED, Handle, Tell, work
 
 TICK_S = 0.1  # how often limits are looked at
 END_WITHIN_S = 5.0  # a killed process is gone by then, or the system cannot end it

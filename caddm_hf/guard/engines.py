@@ -21,9 +21,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from .guard_limits import GuardLimits, JobFailedError, StartError, WorkerLostError
-from .guarded_worker import GuardedWorkers
-from .worker_process import Handle, Tell
+from .child import Handle, Tell
+from .limits import GuardLimits, JobFailedError, StartError, WorkerLostError
+from .pool import GuardedWorkers
 
 ENGINES = ("processes", "ray")
 JOBS_AHEAD = 2  # handed out for each worker, so that none waits for the next
@@ -212,7 +212,7 @@ class RayEngine:
                 "The engine 'ray' needs the package ray: pip install 'ray[data]'."
             ) from None
         self._ray = ray
-        code = [Path(__file__).resolve().parent, *packages]
+        code = [Path(__file__).resolve().parents[1], *packages]
         try:
             ray.init(
                 address=address,

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .core.hub_ids import HUB_ID
-from .faces.landmarks import check_points, five_points
-from .frame_dataset import FrameDataError, decode_picture, first_line
-from .parquet_loading import load_files, load_from_hub
-from .stored_pictures import picture_bytes
+from ..core.hub_ids import HUB_ID
+from ..faces.landmarks import check_points, five_points
+from .frame_table import FrameDataError, decode_picture, first_line
+from .parquet import load_files, load_from_hub
+from .pictures import picture_bytes
 
 # In the order in which they are looked for; a training split has to be asked for.
 SPLITS = ("test", "validation", "train")

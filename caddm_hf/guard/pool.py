@@ -36,14 +36,14 @@ from typing import Any, NoReturn
 
 from filelock import FileLock
 
-from .guard_limits import (
+from .child import TERMINATED, Handle, Tell
+from .limits import (
     GuardLimits,
     JobStoppedError,
     StartError,
     WorkerLostError,
 )
-from .guarded_process import TICK_S, GuardedProcess
-from .worker_process import TERMINATED, Handle, Tell
+from .process import TICK_S, GuardedProcess
 
 FOLDER_PREFIX = "caddm-guard-"
 LOCK_NAME = ".lock"  # held as long as the guard lives

@@ -20,10 +20,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .core.atomic_files import make_folder_atomically
-from .model.configuration_caddm import CaddmConfig
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection
+from ..core.atomic_files import make_folder_atomically
+from ..model.configuration_caddm import CaddmConfig
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
 
 MAX_CHECKPOINT_BYTES = 8 * 1024**3
 NAMES_SHOWN = 8

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from .model.configuration_caddm import CaddmConfig
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .model_files import (
+from ..model.configuration_caddm import CaddmConfig
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from .files import (
     ModelError,
     find_model_files,
     first_line,

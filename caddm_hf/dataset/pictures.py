@@ -13,8 +13,8 @@ import numpy as np
 from huggingface_hub.constants import HF_HUB_CACHE
 from PIL import Image
 
-from .media.files import MediaLimits
-from .media.pictures import PICTURE_FORMATS
+from ..media.files import MediaLimits
+from ..media.pictures import PICTURE_FORMATS
 
 LIMITS = MediaLimits()
 

@@ -1,0 +1,1 @@
+"""Crops that are forged or degraded on purpose."""

@@ -1,0 +1,1 @@
+"""Collections of frames: schema, opening, rows."""
