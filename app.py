@@ -146,7 +146,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("GRADIO_TEMP_DIR", str(folder / "uploads"))
 
-    from caddm_hf.detection_config import DetectionConfig
+    from caddm_hf.detector.config import DetectionConfig
     from caddm_hf.guard.pool import GuardLimits, StartError
     from caddm_hf.media.files import MediaLimits
     from caddm_hf.page_jobs import guarded_runner, named_runner

@@ -26,11 +26,11 @@ import numpy as np
 import torch
 
 import _paths  # noqa: F401
-from caddm_hf.backend_names import BACKENDS
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.media.frames import sample_indices
 from caddm_hf.model.face_alignment import alignment_matrix, warp_face
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf.runtime.names import BACKENDS
 from detector_stages import Times, made_clips, timed, untrained_detector
 
 FRAMES = 32

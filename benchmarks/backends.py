@@ -24,19 +24,19 @@ import torch
 
 import _paths  # noqa: F401
 from caddm_hf.checkpoint.loading import LoadedModel
-from caddm_hf.crop_scoring import CROPS_A_CORE, TorchNetwork
-from caddm_hf.exported_network import export_in_folder, fingerprint, read_exported
-from caddm_hf.inference_backends import (
+from caddm_hf.detector.scoring import CROPS_A_CORE, TorchNetwork
+from caddm_hf.detector.threads import worker_threads
+from caddm_hf.model.configuration_caddm import CaddmConfig
+from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
+from caddm_hf.runtime.backends import (
     coloured_clouds,
     installed_runtimes,
     largest_difference,
     run_exported,
 )
-from caddm_hf.model.configuration_caddm import CaddmConfig
-from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
-from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.network_export import export_network
-from caddm_hf.worker_threads import worker_threads
+from caddm_hf.runtime.export import export_network
+from caddm_hf.runtime.exported import export_in_folder, fingerprint, read_exported
 
 ARTIFACT_WIDTHS = {"tf_efficientnet_lite0": 192}  # the paper's module for the paper's backbones
 NETWORKS = ("resnet34", "tf_efficientnet_lite0", "tf_efficientnet_b4")

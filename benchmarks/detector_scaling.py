@@ -24,8 +24,8 @@ from pathlib import Path
 import av
 
 import _paths  # noqa: F401
-from caddm_hf.backend_names import BACKENDS
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf.detector.video_detector import VideoDetector
+from caddm_hf.runtime.names import BACKENDS
 from detector_stages import MADE_CLIPS, moving_portrait, untrained_detector
 from support.made_media import write_video
 

@@ -33,16 +33,16 @@ from skimage import data
 
 import _paths  # noqa: F401
 from caddm_hf.checkpoint.loading import LoadedModel
-from caddm_hf.crop_scoring import CROPS_A_CORE
+from caddm_hf.detector.scoring import CROPS_A_CORE
+from caddm_hf.detector.threads import worker_threads
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.faces.detection import FRAMES_AT_ONCE
 from caddm_hf.faces.tracking import FaceTracker
-from caddm_hf.inference_backends import open_network
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.video_detection import VideoDetector
-from caddm_hf.worker_threads import worker_threads
+from caddm_hf.runtime.backends import open_network
 from support.made_media import write_video
 
 STAGES = ("probe", "decode", "detect", "align", "forward", "heatmap", "report")

@@ -10,12 +10,12 @@ _HOME = {
     "CaddmForDeepfakeDetection": "model.modeling_caddm",
     "CaddmImageProcessor": "model.image_processing_caddm",
     "CaddmOutput": "model.modeling_caddm",
-    "DetectionConfig": "detection_config",
+    "DetectionConfig": "detector.config",
     "MediaError": "media.files",
     "ModelError": "checkpoint.loading",
-    "Verdict": "verdicts",
-    "VideoDetector": "video_detection",
-    "VideoReport": "report",
+    "Verdict": "report.verdicts",
+    "VideoDetector": "detector.video_detector",
+    "VideoReport": "report.video_report",
 }
 
 __all__ = sorted(_HOME)

@@ -38,8 +38,8 @@ from .metrics.statistics import (
     threshold_at_false_positive_rate,
 )
 from .model.configuration_caddm import CaddmConfig
+from .report.verdicts import LogitScaling, Thresholds, log_odds
 from .score_table import gather_videos
-from .verdicts import LogitScaling, Thresholds, log_odds
 
 FOLDS = 5
 # Thresholds are rounded outwards to so many decimals: they were computed in double precision,

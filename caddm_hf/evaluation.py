@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from .dataset.frame_table import FrameDataError
-from .detection_config import DetectionConfig
+from .detector.config import DetectionConfig
 from .metrics.reliability import calibration_figures
 from .metrics.statistics import (
     area_under_roc,
@@ -23,8 +23,8 @@ from .metrics.statistics import (
     equal_error_rate,
     wilson_interval,
 )
+from .report.verdicts import Thresholds
 from .score_table import Videos, frame_groups, gather_videos, numbers
-from .verdicts import Thresholds
 
 Figure = dict
 LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict

@@ -44,9 +44,9 @@ from .false_alarms import measure_false_alarms
 from .feature_runs import measure_heatmaps, probe_features
 from .frame_scoring import CLEAN_ONLY, FrameScorer, find_faces, make_accelerator, score_frames
 from .measured_models import MeasuredModels, open_model, scaling_of, thresholds_of
+from .report.verdicts import Thresholds
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
-from .verdicts import Thresholds
 
 WRONG_USE = 2
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"

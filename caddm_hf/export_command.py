@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .backend_names import RUNTIMES
 from .core.atomic_files import PARTIAL_PREFIX, sync_folder
+from .runtime.names import RUNTIMES
 
 WRONG_USE = 2
 
@@ -89,9 +89,9 @@ def run_export(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> None:
     from .checkpoint.loading import ModelError, load_model
-    from .exported_network import export_in_cache, export_in_folder, fingerprint, read_exported
-    from .inference_backends import installed_runtimes, largest_difference, run_exported
-    from .network_export import export_network
+    from .runtime.backends import installed_runtimes, largest_difference, run_exported
+    from .runtime.export import export_network
+    from .runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported
 
     runtimes = installed_runtimes()
     runtime = options.backend or (runtimes[0] if runtimes else None)

@@ -13,12 +13,12 @@ import torch
 from .checkpoint.loading import LoadedModel
 from .dataset.frame_table import FrameDataError
 from .dataset.point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
-from .detection_config import DetectionConfig
+from .detector.config import DetectionConfig
+from .detector.video_detector import VideoDetector
 from .evaluation_data import UNREADABLE, EvaluationData, FoundFace, FrameCollection, VideoFolder
 from .faces.detection import FaceDetector
 from .media.files import MediaError
 from .media.frames import sample_indices
-from .video_detection import VideoDetector
 
 # Pictures up to this side are taken for face crops, larger ones for whole frames.
 LARGEST_CROP_SIDE = 320

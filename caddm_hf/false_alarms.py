@@ -22,7 +22,7 @@ from .face_finding import FaceFinder
 from .feature_runs import Measurement, find_points, first_rows_of_videos, genuine_rows
 from .frame_scoring import FrameScorer, make_accelerator
 from .measured_models import scaling_of, thresholds_of
-from .verdicts import Thresholds
+from .report.verdicts import Thresholds
 
 
 def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:

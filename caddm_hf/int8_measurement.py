@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from .checkpoint.loading import LoadedModel
-from .crop_scoring import CropNetwork
 from .dataset.frame_table import FrameDataError
+from .detector.scoring import CropNetwork
 from .evaluation import check_both_classes
 from .evaluation_data import EvaluationData, choose_videos, open_evaluation_data
 from .face_finding import FaceFinder

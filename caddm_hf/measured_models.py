@@ -8,7 +8,7 @@ from huggingface_hub import try_to_load_from_cache
 from .checkpoint.bundled import bundled_model
 from .checkpoint.loading import LoadedModel, ModelError, load_model, untrained_model
 from .evaluation_report import warn
-from .verdicts import LogitScaling, Thresholds
+from .report.verdicts import LogitScaling, Thresholds
 
 THRESHOLD_KEYS = ("real_below", "fake_above")
 

@@ -13,8 +13,8 @@ from .media.files import MediaError
 from .page_jobs import CheckJob
 from .page_line import Line, LineFullError
 from .page_models import ModelChoiceError, ModelChoices
-from .report import VideoReport
-from .report_views import main_person_only, rejudge
+from .report.rejudging import main_person_only, rejudge
+from .report.video_report import VideoReport
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from .page_player import Player, add_player, add_result
 from .page_result import error_html, notice_html, report_html
 from .page_script import new_file_script, show_verdict_script
 from .page_settings import Settings, options_of
-from .report_words import is_picture
+from .report.words import is_picture
 
 NOTHING_YET = "The result will appear here."
 STOPPED = "Stopped. Nothing was judged."

@@ -12,10 +12,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .core.hub_ids import HUB_ID
-from .detection_config import DetectionConfig
+from .detector.config import DetectionConfig
 from .guard.pool import GuardedWorkers, GuardLimits
 from .page_models import ModelChoiceError
-from .report import VideoReport
+from .report.video_report import VideoReport
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from .page_player import add_player, add_result
 from .page_result import error_html, notice_html, report_html
 from .page_script import SHOW_FILE, TABLE_SCRIPT, show_verdict_script
 from .page_settings import Settings, options_of
-from .report import VideoReport
-from .report_figures import show_percent
-from .report_words import VERDICT_WORDS, is_picture
+from .report.figures import show_percent
+from .report.video_report import VideoReport
+from .report.words import VERDICT_WORDS, is_picture
 
 KIND = "many"
 SHOWN = "many-shown"  # where the row that was chosen is kept

@@ -10,8 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from .page_moments import heat_layer, layer_uri, moments_of
-from .report import PersonReport, VideoReport
-from .report_figures import (
+from .report.figures import (
     SuspiciousFace,
     data_uri,
     heatmap_legend,
@@ -20,7 +19,10 @@ from .report_figures import (
     show_percent,
     show_time,
 )
-from .report_words import (
+from .report.gallery import face_pictures
+from .report.verdicts import Judgement
+from .report.video_report import PersonReport, VideoReport
+from .report.words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     VERDICT_WORDS,
@@ -28,8 +30,6 @@ from .report_words import (
     probability_meaning,
     verdict_meaning,
 )
-from .suspicious_faces import face_pictures
-from .verdicts import Judgement
 
 # More cards than this are folded away, and so is who could not be judged beside those who could.
 MOST_CARDS = 6

@@ -3,18 +3,18 @@
 import threading
 from collections.abc import Callable
 
-from .annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
 from .checkpoint.bundled import default_detector
 from .checkpoint.loading import LoadedModel
-from .detection_config import DetectionConfig
+from .detector.config import DetectionConfig
+from .detector.provenance import record_provenance
+from .detector.video_detector import Progress, VideoDetector
 from .guard.pool import JobStoppedError, StartError
 from .media.files import MediaError
 from .page_jobs import AnnotateJob, CheckJob
 from .page_models import ModelFacts, model_facts
-from .provenance import record_provenance
-from .report import VideoReport
-from .video_detection import Progress, VideoDetector
-from .zero_gpu import ZeroGpuNetwork
+from .report.annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
+from .report.video_report import VideoReport
+from .runtime.zero_gpu import ZeroGpuNetwork
 
 
 class DetectorHandle:

@@ -39,7 +39,7 @@ from .guard.limits import WorkerLostError
 from .media.files import printable, public_name, shown_name
 
 if TYPE_CHECKING:
-    from .video_detection import VideoDetector
+    from .detector.video_detector import VideoDetector
 
 RUN_FILE = "run.json"
 MOST_UNDONE = 5  # videos that could not be scored for now before the run is given up
@@ -248,8 +248,8 @@ def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
 @lru_cache(maxsize=1)
 def _detector(settings: ScoringSettings) -> "VideoDetector":
     """One in a worker."""
-    from .detection_config import DetectionConfig
-    from .video_detection import VideoDetector
+    from .detector.config import DetectionConfig
+    from .detector.video_detector import VideoDetector
 
     config = DetectionConfig(
         frames=settings.frames, allow_private_addresses=settings.allow_private_addresses

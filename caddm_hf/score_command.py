@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .detection_config import DetectionConfig
+from .detector.config import DetectionConfig
+from .detector.guarded import DetectorSource, GuardedDetector, StartError
 from .guard.limits import JobFailedError
 from .guard.pool import ended_by_sigterm
-from .guarded_detector import DetectorSource, GuardedDetector, StartError
 from .media.files import MediaError, MediaLimits, printable, public_name
-from .verdicts import Reason, Verdict
+from .report.verdicts import Reason, Verdict
 
 # What is taken from a folder; a file named on the command line is judged by its content.
 MEDIA_SUFFIXES = frozenset(

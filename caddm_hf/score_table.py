@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from .dataset.frame_table import FrameDataError
 from .metrics.statistics import aggregate_by_video
-from .verdicts import LogitScaling
+from .report.verdicts import LogitScaling
 
 # What is stored while scoring; the model's name and calibration are added when it is read.
 SCORED_SCHEMA = pa.schema(

@@ -1,4 +1,4 @@
-"""caddm_hf.annotated_video, people_drawing: the right things on the right frames, or nothing."""
+"""caddm_hf.report.annotated_video and drawing: the right things on the right frames, or none."""
 
 import hashlib
 from dataclasses import replace
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf import annotated_video
-from caddm_hf.annotated_video import (
+from caddm_hf.media.files import MediaError
+from caddm_hf.media.frames import iterate_frames
+from caddm_hf.report import annotated_video
+from caddm_hf.report.annotated_video import (
     AnnotationCancelledError,
     AnnotationError,
     annotated_frame,
@@ -19,11 +21,9 @@ from caddm_hf.annotated_video import (
     suspicious_windows,
     write_annotated_video,
 )
-from caddm_hf.media.files import MediaError
-from caddm_hf.media.frames import iterate_frames
-from caddm_hf.people_drawing import COLOURS_RGB
-from caddm_hf.report import PersonReport, VideoReport
-from caddm_hf.verdicts import Judgement, Verdict
+from caddm_hf.report.drawing import COLOURS_RGB
+from caddm_hf.report.verdicts import Judgement, Verdict
+from caddm_hf.report.video_report import PersonReport, VideoReport
 from support.browser import chromium
 from support.made_evidence import PROVENANCE, face_at
 from support.made_media import numbered_frames, read_number, write_video

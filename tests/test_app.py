@@ -25,7 +25,8 @@ from skimage.data import astronaut
 
 import app
 from caddm_hf import page_layout
-from caddm_hf.detection_config import DetectionConfig
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.example_media import make_examples
 from caddm_hf.guard.pool import JobStoppedError
 from caddm_hf.media.frames import probe_media
@@ -34,8 +35,7 @@ from caddm_hf.page_layout import build_page
 from caddm_hf.page_line import Line
 from caddm_hf.page_models import ModelChoices
 from caddm_hf.page_worker import DetectorHandle, LocalRunner
-from caddm_hf.report_files import read_report
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf.report.files import read_report
 from support.made_reports import made_person, made_report
 from support.made_runners import FACTS, made_choices, made_page
 

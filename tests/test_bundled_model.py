@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 import caddm_hf
 from caddm_hf.checkpoint.bundled import BUNDLED_MODEL, bundled_model, default_detector
 from caddm_hf.checkpoint.loading import ModelError
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.example_media import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
 from caddm_hf.model.face_alignment import transform_points
+from caddm_hf.report.verdicts import Verdict
 from caddm_hf.training_config import parse_training_config
-from caddm_hf.verdicts import Verdict
-from caddm_hf.video_detection import VideoDetector
 
 MODEL_CODE = Path(caddm_hf.__file__).parent / "model"
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from caddm_hf.dataset.frame_table import FRAME_FEATURES, read_row
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.faces.detection import FaceDetector
 from caddm_hf.model.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
-from caddm_hf.video_detection import VideoDetector
 from data_scripts import caddm_frames, video_rows
 from data_scripts.face_crops import crop_rectangle, encode_picture
 from data_scripts.records import FrameOptions, VideoRecord, open_root

@@ -23,10 +23,10 @@ from skimage.data import astronaut
 import app
 from caddm_hf import __main__ as command_line
 from caddm_hf.checkpoint import bundled as default_model
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.example_media import make_examples
-from caddm_hf.report_files import report_bytes
+from caddm_hf.report.files import report_bytes
 from caddm_hf.training_config import parse_training_config
-from caddm_hf.video_detection import VideoDetector
 from support.made_collection import write_collection
 from support.made_runners import made_page
 from support.page_visitor import write_untrained_model

@@ -16,8 +16,8 @@ from caddm_hf.evaluation import (
     proportion,
 )
 from caddm_hf.metrics.statistics import area_under_roc
+from caddm_hf.report.verdicts import LogitScaling, Thresholds
 from caddm_hf.score_table import gather_videos
-from caddm_hf.verdicts import LogitScaling, Thresholds
 from support.made_scores import MadeVideo, made_table
 
 QUICK = Bootstrap(samples=50)

@@ -1,4 +1,4 @@
-"""caddm_hf.evidence, provenance: one file to hand on, and what the result rests on."""
+"""caddm_hf.report.evidence, provenance: one file to hand on, and what the result rests on."""
 
 import errno
 import hashlib
@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from caddm_hf import evidence
 from caddm_hf.checkpoint.loading import untrained_model
-from caddm_hf.detection_config import DetectionConfig
-from caddm_hf.evidence import evidence_name, write_evidence
-from caddm_hf.evidence_page import evidence_html
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.provenance import record_provenance
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.media.files import MediaError
-from caddm_hf.provenance import record_provenance
-from caddm_hf.report_files import ReportError, read_report, report_bytes
-from caddm_hf.verdicts import Thresholds
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf.report import evidence
+from caddm_hf.report.evidence import evidence_name, write_evidence
+from caddm_hf.report.evidence_page import evidence_html
+from caddm_hf.report.files import ReportError, read_report, report_bytes
+from caddm_hf.report.verdicts import Thresholds
 from support.made_evidence import HOSTILE, evidence_report
 from support.made_reports import made_report
 

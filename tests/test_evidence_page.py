@@ -1,4 +1,4 @@
-"""caddm_hf.evidence_page: what the page says, that it is self-contained, and safe to open."""
+"""caddm_hf.report.evidence_page: what it says; it is self-contained and safe to open."""
 
 import base64
 import io
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf import evidence_page
-from caddm_hf.evidence_page import evidence_html
-from caddm_hf.report_words import EVIDENCE_NOT_PROOF, LIMITS, UNTRAINED
+from caddm_hf.report import evidence_page
+from caddm_hf.report.evidence_page import evidence_html
+from caddm_hf.report.words import EVIDENCE_NOT_PROOF, LIMITS, UNTRAINED
 from support.browser import chromium, save_screenshot, set_size
 from support.made_evidence import HOSTILE, PROVENANCE, SHA256, evidence_report
 from support.made_reports import made_person, made_report

@@ -1,4 +1,4 @@
-"""caddm_hf.report_files: a stranger's file is read within its bounds, or refused in a sentence."""
+"""caddm_hf.report.files: a stranger's file is read within its bounds, or refused in a sentence."""
 
 import base64
 import io
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf import report_files
-from caddm_hf.report_files import MAX_REPORT_BYTES, ReportError, read_report, report_bytes
+from caddm_hf.report import files as report_files
+from caddm_hf.report.files import MAX_REPORT_BYTES, ReportError, read_report, report_bytes
 from support.made_evidence import evidence_report
 
 

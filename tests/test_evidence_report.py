@@ -1,4 +1,4 @@
-"""caddm_hf.report_files, report_schema: what is written comes back the same; nothing odd does."""
+"""caddm_hf.report.files, report_schema: what is written comes back the same; nothing odd does."""
 
 import json
 import math
@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf import report_files
-from caddm_hf.detection_config import DetectionConfig
-from caddm_hf.evidence_page import evidence_html
-from caddm_hf.report import PersonReport
-from caddm_hf.report_figures import most_suspicious_faces
-from caddm_hf.report_files import ReportError, read_report, report_bytes
-from caddm_hf.report_schema import report_json_schema
-from caddm_hf.report_views import rejudge
-from caddm_hf.verdicts import Judgement, Reason, Thresholds, Verdict
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.report import files as report_files
+from caddm_hf.report.evidence_page import evidence_html
+from caddm_hf.report.figures import most_suspicious_faces
+from caddm_hf.report.files import ReportError, read_report, report_bytes
+from caddm_hf.report.rejudging import rejudge
+from caddm_hf.report.schema import report_json_schema
+from caddm_hf.report.verdicts import Judgement, Reason, Thresholds, Verdict
+from caddm_hf.report.video_report import PersonReport
 from support.made_evidence import HOSTILE, evidence_report, textured_person
 from support.made_reports import made_face, made_person, made_report
 

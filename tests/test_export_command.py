@@ -6,13 +6,13 @@ import re
 import pytest
 import torch
 
-from caddm_hf import exported_network
 from caddm_hf.__main__ import build_parser, main
-from caddm_hf.backend_names import add_backend_option
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.crop_scoring import TorchNetwork
-from caddm_hf.exported_network import export_in_folder
-from caddm_hf.inference_backends import open_network
+from caddm_hf.detector.scoring import TorchNetwork
+from caddm_hf.runtime import exported as exported_network
+from caddm_hf.runtime.backends import open_network
+from caddm_hf.runtime.exported import export_in_folder
+from caddm_hf.runtime.names import add_backend_option
 from support.made_collection import write_collection
 from test_inference_backends import INSTALLED, made_model, needs_runtime
 
@@ -78,7 +78,7 @@ def test_int8_states_its_change_of_auc(model_folder, tmp_path, capsys):
 
 
 def test_one_sentence_where_nothing_is_installed(model_folder, monkeypatch, capsys):
-    monkeypatch.setattr("caddm_hf.inference_backends.onnx_installed", lambda: False)
+    monkeypatch.setattr("caddm_hf.runtime.backends.onnx_installed", lambda: False)
     assert main(["export", str(model_folder)]) == 2
     assert "requirements-backends.txt" in capsys.readouterr().err
 

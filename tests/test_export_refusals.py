@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf import exported_network
 from caddm_hf.checkpoint.loading import LoadedModel, ModelError
-from caddm_hf.exported_network import fingerprint, read_exported
-from caddm_hf.inference_backends import run_exported
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.runtime import exported as exported_network
+from caddm_hf.runtime.backends import run_exported
+from caddm_hf.runtime.exported import fingerprint, read_exported
 from support.made_exports import each_runtime, exported_small_model, needs_onnx
 
 

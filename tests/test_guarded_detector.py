@@ -1,4 +1,4 @@
-"""caddm_hf.guarded_detector: the same answers as the detector's, and losses that name the file."""
+"""caddm_hf.detector.guarded: the same answers as the detector's, and losses that name the file."""
 
 import shutil
 import threading
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.detection_config import DetectionConfig
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.guarded import DetectorSource, GuardedDetector, StartError
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.guard.limits import GuardLimits, JobStoppedError, WorkerLostError
-from caddm_hf.guarded_detector import DetectorSource, GuardedDetector, StartError
 from caddm_hf.media.files import MediaError
-from caddm_hf.report import VideoReport
-from caddm_hf.video_detection import VideoDetector
+from caddm_hf.report.video_report import VideoReport
 from support.made_crashes import crashing_environment
 
 

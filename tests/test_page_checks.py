@@ -10,7 +10,7 @@ from caddm_hf.media.files import MediaError
 from caddm_hf.page_checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
 from caddm_hf.page_jobs import CheckJob
 from caddm_hf.page_line import Line
-from caddm_hf.verdicts import Verdict
+from caddm_hf.report.verdicts import Verdict
 from support.made_reports import made_person, made_report
 from support.made_runners import made_checks
 

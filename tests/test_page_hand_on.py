@@ -8,7 +8,7 @@ import pytest
 
 from caddm_hf import page_hand_on
 from caddm_hf.page_kept import KeptResults
-from caddm_hf.report_files import ReportError
+from caddm_hf.report.files import ReportError
 from support.made_evidence import evidence_report
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from caddm_hf.detection_config import DetectionConfig
+from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.guard.pool import StartError
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.page_jobs import split_revision
 from caddm_hf.page_models import ModelChoiceError, ModelChoices, model_facts
-from caddm_hf.verdicts import Thresholds
+from caddm_hf.report.verdicts import Thresholds
 from support.made_runners import MadeRunner
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from caddm_hf import page_moments
 from caddm_hf.page_moments import heat_layer, layer_uri, moments_of
-from caddm_hf.report_figures import overlay_heatmap
+from caddm_hf.report.figures import overlay_heatmap
 from support.made_reports import made_face, made_person, made_report
 
 FORGED = [(0.0, 0.7), (1.0, 0.9), (2.5, 0.8)]

@@ -9,8 +9,8 @@ import pytest
 
 from caddm_hf.page_moments import moments_of
 from caddm_hf.page_result import error_html, report_html
-from caddm_hf.report import Provenance
-from caddm_hf.report_files import read_report, report_bytes
+from caddm_hf.report.files import read_report, report_bytes
+from caddm_hf.report.video_report import Provenance
 from support.made_reports import made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}}.mp4"""

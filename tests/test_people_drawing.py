@@ -1,13 +1,13 @@
-"""caddm_hf.people_drawing: where a face is between sampled frames, and what is drawn there."""
+"""caddm_hf.report.drawing: where a face is between sampled frames, and what is drawn there."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from caddm_hf.people_drawing import COLOURS_RGB, draw_people, place_face
-from caddm_hf.report import PersonReport
-from caddm_hf.verdicts import Judgement, Verdict
+from caddm_hf.report.drawing import COLOURS_RGB, draw_people, place_face
+from caddm_hf.report.verdicts import Judgement, Verdict
+from caddm_hf.report.video_report import PersonReport
 from support.made_evidence import face_at
 from support.made_reports import made_report
 

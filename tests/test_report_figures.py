@@ -1,4 +1,4 @@
-"""caddm_hf.report_figures: pictures on a fixed scale, a plot whose points are where they belong."""
+"""caddm_hf.report.figures: pictures on a fixed scale, a plot whose points are where they belong."""
 
 import base64
 import io
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from caddm_hf.model.heatmaps import ArtifactBox
-from caddm_hf.report_figures import (
+from caddm_hf.report.figures import (
     BOX_COLOUR_RGB,
     data_uri,
     draw_artifact_boxes,

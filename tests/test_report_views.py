@@ -1,10 +1,10 @@
-"""caddm_hf.report_views: the same scores at other thresholds, or of one person."""
+"""caddm_hf.report.rejudging: the same scores at other thresholds, or of one person."""
 
 import pytest
 
-from caddm_hf.detection_config import DetectionConfig
-from caddm_hf.report_views import main_person_only, rejudge
-from caddm_hf.verdicts import Reason, Thresholds, Verdict
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.report.rejudging import main_person_only, rejudge
+from caddm_hf.report.verdicts import Reason, Thresholds, Verdict
 from support.made_reports import THRESHOLDS, made_person, made_report
 
 FORGED = [(float(t), 0.7) for t in range(8)]

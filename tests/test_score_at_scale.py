@@ -129,7 +129,7 @@ def test_faults_of_the_machine_are_tried_again(
         raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("caddm_hf.video_detection.VideoDetector.__call__", fault)
+        patch.setattr("caddm_hf.detector.video_detector.VideoDetector.__call__", fault)
         assert score(str(clips / "one.mp4"), *options) == 3
     assert "one.mp4: OSError: the disk is full" in capsys.readouterr().err
     assert score(str(clips / "one.mp4"), *options) == 0
@@ -146,7 +146,7 @@ def test_a_video_that_wants_too_much_memory(
     def fault(*_, **__):
         raise error
 
-    monkeypatch.setattr("caddm_hf.video_detection.VideoDetector.__call__", fault)
+    monkeypatch.setattr("caddm_hf.detector.video_detector.VideoDetector.__call__", fault)
     out = tmp_path / "scores"
     assert score(str(clips / "one.mp4"), "--output", str(out), "--workers", "0") == 1
     assert rows_in(out)["one"]["error"].startswith("'one.mp4' needs more than 4.3 GB of memory")
@@ -220,7 +220,7 @@ def test_an_error_that_may_repeat_an_address(
     def fault(*_, **__):
         raise OSError(f"cannot reach {url}")
 
-    monkeypatch.setattr("caddm_hf.video_detection.VideoDetector.__call__", fault)
+    monkeypatch.setattr("caddm_hf.detector.video_detector.VideoDetector.__call__", fault)
     assert score(url, "--output", str(tmp_path / "scores"), "--workers", "0") == 3
     said = capsys.readouterr().err
     assert "OSError" in said

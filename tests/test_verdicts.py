@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from caddm_hf.verdicts import (
+from caddm_hf.report.verdicts import (
     Judgement,
     LogitScaling,
     Reason,

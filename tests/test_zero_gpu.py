@@ -1,9 +1,9 @@
-"""caddm_hf.zero_gpu: the same answers through a borrowed device, here the CPU."""
+"""caddm_hf.runtime.zero_gpu: the same answers through a borrowed device, here the CPU."""
 
 import torch
 
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.zero_gpu import LONGEST_CALL_S, ZeroGpuNetwork
+from caddm_hf.runtime.zero_gpu import LONGEST_CALL_S, ZeroGpuNetwork
 from support.made_scores import write_tiny_model
 
 

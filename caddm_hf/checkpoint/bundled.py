@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ..detection_config import DetectionConfig
-from ..video_detection import VideoDetector
+from ..detector.config import DetectionConfig
+from ..detector.video_detector import VideoDetector
 from .loading import ModelError
 
 BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "caddm-lite0"

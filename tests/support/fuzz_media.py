@@ -26,10 +26,10 @@ if __name__ == "__main__":
 
 import psutil
 
-from caddm_hf.detection_config import DetectionConfig
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.guarded import DetectorSource, GuardedDetector
 from caddm_hf.guard.limits import GuardLimits, WorkerLostError
 from caddm_hf.guard.pool import LOCK_NAME
-from caddm_hf.guarded_detector import DetectorSource, GuardedDetector
 from caddm_hf.media.files import MediaError, MediaLimits
 from support.fuzz_sources import EXTREMES, HOSTILE, write_sources
 from support.made_server import Handler, Server

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from caddm_hf.report import FaceScore, PersonReport, Provenance, VideoReport
+from caddm_hf.report.video_report import FaceScore, PersonReport, Provenance, VideoReport
 from support.made_reports import made_face, made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}} \u202egpj.mp4"""

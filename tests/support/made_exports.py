@@ -8,14 +8,14 @@ import pytest
 import torch
 from skimage import data
 
-from caddm_hf.backend_names import RUNTIMES
 from caddm_hf.checkpoint.loading import LoadedModel
-from caddm_hf.exported_network import fingerprint
-from caddm_hf.inference_backends import PACKAGES
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.network_export import export_network
+from caddm_hf.runtime.backends import PACKAGES
+from caddm_hf.runtime.export import export_network
+from caddm_hf.runtime.exported import fingerprint
+from caddm_hf.runtime.names import RUNTIMES
 
 HAS_ONNX = importlib.util.find_spec("onnx") is not None
 INSTALLED = [

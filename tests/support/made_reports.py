@@ -3,8 +3,8 @@
 import numpy as np
 
 from caddm_hf.model.heatmaps import ArtifactBox
-from caddm_hf.report import FaceScore, PersonReport, VideoReport
-from caddm_hf.verdicts import Thresholds, judge_person, judge_video
+from caddm_hf.report.verdicts import Thresholds, judge_person, judge_video
+from caddm_hf.report.video_report import FaceScore, PersonReport, VideoReport
 
 THRESHOLDS = Thresholds(real_below=0.4, fake_above=0.6)
 SIDE = 64

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from caddm_hf.detection_config import DetectionConfig
+from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.page_checks import Checks
 from caddm_hf.page_kept import KeptResults
 from caddm_hf.page_line import Line
 from caddm_hf.page_models import ModelChoices, ModelFacts
-from caddm_hf.verdicts import Thresholds
+from caddm_hf.report.verdicts import Thresholds
 
 FACTS = ModelFacts("some/model", None, True, Thresholds(0.4, 0.6))
 

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backend_names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
-from .checkpoint.loading import LoadedModel, ModelError
-from .core.memory import page_out, return_freed_memory
-from .crop_scoring import CropNetwork, TorchNetwork
-from .exported_network import (
+from ..checkpoint.loading import LoadedModel, ModelError
+from ..core.memory import page_out, return_freed_memory
+from ..detector.scoring import CropNetwork, TorchNetwork
+from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from .export import export_network
+from .exported import (
     INPUT,
     OUTPUTS,
     ExportedNetwork,
@@ -34,8 +35,7 @@ from .exported_network import (
     read_exported,
     trim_cache,
 )
-from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
-from .network_export import export_network
+from .names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
 
 logger = logging.getLogger(__name__)
 

@@ -22,12 +22,12 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from .core.atomic_files import write_atomically
-from .media.files import MediaInfo, MediaLimits, open_media_file
-from .media.frames import SampledFrame, iterate_frames, probe_media
-from .people_drawing import draw_caption, draw_people
-from .report import VideoReport
-from .report_figures import most_suspicious_faces
+from ..core.atomic_files import write_atomically
+from ..media.files import MediaInfo, MediaLimits, open_media_file
+from ..media.frames import SampledFrame, iterate_frames, probe_media
+from .drawing import draw_caption, draw_people
+from .figures import most_suspicious_faces
+from .video_report import VideoReport
 
 Progress = Callable[[str, int, int], None]
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .detection_config import DetectionConfig
-from .guard.limits import GuardLimits, StartError, WorkerLostError
-from .guard.pool import GuardedWorkers
-from .media.files import shown_address, shown_name
+from ..guard.limits import GuardLimits, StartError, WorkerLostError
+from ..guard.pool import GuardedWorkers
+from ..media.files import shown_address, shown_name
+from .config import DetectionConfig
 
 if TYPE_CHECKING:
-    from .report import VideoReport
-    from .video_detection import VideoDetector
+    from ..report.video_report import VideoReport
+    from .video_detector import VideoDetector
 
 __all__ = ["DetectorFacts", "DetectorSource", "GuardedDetector", "StartError"]
 
@@ -68,8 +68,8 @@ class DetectorSource:
         from huggingface_hub.utils import logging as hub_logging
         from transformers.utils import logging as transformers_logging
 
-        from .checkpoint.bundled import default_detector
-        from .video_detection import VideoDetector
+        from ..checkpoint.bundled import default_detector
+        from .video_detector import VideoDetector
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()

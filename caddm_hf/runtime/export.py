@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .checkpoint.loading import LoadedModel, ModelError
-from .core.atomic_files import write_atomically
-from .core.memory import page_out, return_freed_memory
-from .exported_network import (
+from ..checkpoint.loading import LoadedModel, ModelError
+from ..core.atomic_files import write_atomically
+from ..core.memory import page_out, return_freed_memory
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from .exported import (
     INPUT,
     MOST_BYTES,
     MOST_CONSTANT,
@@ -26,7 +27,6 @@ from .exported_network import (
     onnx_installed,
     write_metadata,
 )
-from .model.modeling_caddm import CaddmForDeepfakeDetection
 
 OPSET = 17
 TRACED_BATCH = 2

@@ -16,9 +16,12 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from .media.files import MediaError, open_media_file, shown_name
-from .model.heatmaps import ArtifactBox
-from .report import (
+from ..media.files import MediaError, open_media_file, shown_name
+from ..model.heatmaps import ArtifactBox
+from .figures import most_suspicious_faces
+from .schema import FramePart, PersonPart, PicturesPart, ReportHead, ReportPart
+from .verdicts import Judgement, Thresholds
+from .video_report import (
     REPORT_SCHEMA,
     REPORT_SCHEMA_VERSION,
     FaceScore,
@@ -26,10 +29,7 @@ from .report import (
     Provenance,
     VideoReport,
 )
-from .report_figures import most_suspicious_faces
-from .report_schema import FramePart, PersonPart, PicturesPart, ReportHead, ReportPart
-from .report_words import LIMITS
-from .verdicts import Judgement, Thresholds
+from .words import LIMITS
 
 MAX_REPORT_BYTES = 24 * 2**20
 # JSON is parsed whole before it is checked, and what is many times larger in memory than in the

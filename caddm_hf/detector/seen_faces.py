@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .crop_scoring import CropScorer, CropScores
-from .faces.detection import DetectedFace
-from .media.files import MediaInfo
+from ..faces.detection import DetectedFace
+from ..media.files import MediaInfo
+from .scoring import CropScorer, CropScores
 
 
 @dataclass

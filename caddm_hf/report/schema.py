@@ -3,7 +3,7 @@
 What is read is a stranger's claim, so it must keep every bound, and must not contradict itself.
 The models also give the JSON Schema in docs/report.schema.json, which is renewed by
 
-    python -m caddm_hf.report_schema > docs/report.schema.json
+    python -m caddm_hf.report.schema > docs/report.schema.json
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .report import REPORT_SCHEMA, REPORT_SCHEMA_VERSION
 from .verdicts import Reason, Verdict
+from .video_report import REPORT_SCHEMA, REPORT_SCHEMA_VERSION
 
 # Reports of version 1 are rounded to six digits.
 ROUNDING = 1e-6

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from .media.files import MediaLimits
-from .verdicts import Thresholds
+from ..media.files import MediaLimits
+from ..report.verdicts import Thresholds
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import re
 import zipfile
 from pathlib import Path
 
-from .core.atomic_files import make_folder_atomically, write_atomically
+from ..core.atomic_files import make_folder_atomically, write_atomically
 from .evidence_page import evidence_html
-from .report import VideoReport
-from .report_files import REPORT_NAME, report_bytes
+from .files import REPORT_NAME, report_bytes
+from .video_report import VideoReport
 
 PAGE_NAME = "report.html"
 # A date of their own: the file depends on the result alone.

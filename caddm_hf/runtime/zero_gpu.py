@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .crop_scoring import TorchNetwork
-from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from ..detector.scoring import TorchNetwork
+from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 
 LONGEST_CALL_S = 30  # asked for; visitors' quotas are charged what a call takes
 

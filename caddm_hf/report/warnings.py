@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .detection_config import DetectionConfig
-from .media.files import MediaInfo
-from .report import PersonReport
+from ..detector.config import DetectionConfig
+from ..media.files import MediaInfo
+from .video_report import PersonReport
 
 # Below these a verdict is given with a warning.
 SMALL_FACE_PX = 96

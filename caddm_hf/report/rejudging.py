@@ -7,10 +7,10 @@ stricter, or to know about the main person alone, need not check the video twice
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .detection_config import DetectionConfig
-from .detection_warnings import face_warnings
-from .report import PersonReport, VideoReport
+from ..detector.config import DetectionConfig
 from .verdicts import Judgement, Thresholds, judge_person, judge_video
+from .video_report import PersonReport, VideoReport
+from .warnings import face_warnings
 
 
 def rejudge(report: VideoReport, thresholds: Thresholds, config: DetectionConfig) -> VideoReport:

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from huggingface_hub.constants import HF_ASSETS_CACHE
 
-from .backend_names import INT8_SUFFIX
-from .checkpoint.loading import LoadedModel, ModelError
-from .model.multibox import NUM_ANCHORS
+from ..checkpoint.loading import LoadedModel, ModelError
+from ..model.multibox import NUM_ANCHORS
+from .names import INT8_SUFFIX
 
 FORMAT = 1  # raised when older exports must not be used any more
 METADATA_KEY = "caddm"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .model.heatmaps import ArtifactBox
+from ..model.heatmaps import ArtifactBox
 from .verdicts import Judgement, LogitScaling, Thresholds
 
 REPORT_SCHEMA = "caddm-hf/report"

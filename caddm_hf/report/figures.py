@@ -11,9 +11,9 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from .model.heatmaps import ArtifactBox
-from .report import FaceScore, PersonReport, VideoReport
+from ..model.heatmaps import ArtifactBox
 from .verdicts import Thresholds
+from .video_report import FaceScore, PersonReport, VideoReport
 
 # The map runs evenly from dark to bright and reads without red-green vision. It covers the face
 # the more, the higher the value: where nothing is seen the face stays as it is.

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from .report import VideoReport
 from .verdicts import Verdict
+from .video_report import VideoReport
 
 VERDICT_WORDS = {
     Verdict.FAKE: "Looks fake",

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .model.heatmaps import ArtifactBox
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from ..model.heatmaps import ArtifactBox
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 
 # Crops in one call of a network that leaves the other cores to further calls: as fast a crop as
 # larger batches, and the cores end at about the same time.

@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .evidence_page_template import PAGE, STYLE
-from .report import PersonReport, Provenance, VideoReport
-from .report_figures import (
+from .evidence_template import PAGE, STYLE
+from .figures import (
     data_uri,
     heatmap_legend,
     score_plot_svg,
     show_percent,
     show_time,
 )
-from .report_words import (
+from .gallery import suspicious_face_pictures
+from .verdicts import Judgement, Verdict
+from .video_report import PersonReport, Provenance, VideoReport
+from .words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     LIMITS,
@@ -30,8 +32,6 @@ from .report_words import (
     probability_meaning,
     verdict_meaning,
 )
-from .suspicious_faces import suspicious_face_pictures
-from .verdicts import Judgement, Verdict
 
 MOST_FACES = 6
 MOST_PEOPLE = 24  # those further down are in the tables only

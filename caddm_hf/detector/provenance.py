@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from .media.files import open_media_file
-from .report import Provenance, VideoReport
-from .report_words import shown_model_name
-from .video_detection import VideoDetector
+from ..media.files import open_media_file
+from ..report.video_report import Provenance, VideoReport
+from ..report.words import shown_model_name
+from .video_detector import VideoDetector
 
 # The packages a score depends on: decoding, face search, network.
 PACKAGES = (

@@ -22,25 +22,25 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .checkpoint.loading import LoadedModel, load_model, untrained_model
-from .crop_scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
-from .detection_config import DetectionConfig
-from .detection_warnings import face_warnings, reading_warnings
-from .faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
-from .faces.tracking import FaceTracker
-from .inference_backends import open_network
-from .media.download import local_media
-from .media.files import MediaError, MediaInfo
-from .media.frames import SampledFrame, iterate_sampled_frames, probe_media
-from .media.prefetch import FramePrefetch, frames_within
-from .model.configuration_caddm import CaddmConfig
-from .model.heatmaps import ArtifactBox
-from .model.image_processing_caddm import CaddmImageProcessor
-from .model.modeling_caddm import CaddmForDeepfakeDetection
-from .report import FaceScore, PersonReport, VideoReport
+from ..checkpoint.loading import LoadedModel, load_model, untrained_model
+from ..faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
+from ..faces.tracking import FaceTracker
+from ..media.download import local_media
+from ..media.files import MediaError, MediaInfo
+from ..media.frames import SampledFrame, iterate_sampled_frames, probe_media
+from ..media.prefetch import FramePrefetch, frames_within
+from ..model.configuration_caddm import CaddmConfig
+from ..model.heatmaps import ArtifactBox
+from ..model.image_processing_caddm import CaddmImageProcessor
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from ..report.verdicts import LogitScaling, Thresholds, judge_person, judge_video
+from ..report.video_report import FaceScore, PersonReport, VideoReport
+from ..report.warnings import face_warnings, reading_warnings
+from ..runtime.backends import open_network
+from .config import DetectionConfig
+from .scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
-from .verdicts import LogitScaling, Thresholds, judge_person, judge_video
-from .worker_threads import worker_threads
+from .threads import worker_threads
 
 Progress = Callable[[str, int, int], None]
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .report import FaceScore, VideoReport
-from .report_figures import (
+from .figures import (
     SuspiciousFace,
     draw_artifact_boxes,
     most_suspicious_faces,
@@ -13,7 +12,8 @@ from .report_figures import (
     show_percent,
     show_time,
 )
-from .report_words import is_picture
+from .video_report import FaceScore, VideoReport
+from .words import is_picture
 
 
 @dataclass(frozen=True)
