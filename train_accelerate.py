@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from caddm_hf.training_config import TrainingConfig, TrainingError, parse_training_config
+from caddm_hf.training.config import TrainingConfig, TrainingError, parse_training_config
 
 if __name__ == "__main__":
     # Before the imports that take seconds, so that help and mistakes are answered at once.
@@ -30,22 +30,9 @@ from tqdm.auto import tqdm
 from caddm_hf.checkpoint.card import TrainingFacts
 from caddm_hf.checkpoint.imagenet import WeightsError
 from caddm_hf.checkpoint.publish import open_repository, push_model_folder, write_model_folder
-from caddm_hf.contact_sheet import write_contact_sheet
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.training_data import TrainingData
-from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics
-from caddm_hf.training_samples import KINDS
-from caddm_hf.training_setup import (
-    depthwise_gradients,
-    describe_device,
-    describe_weights,
-    make_accelerator,
-    make_model,
-    trackable,
-    weights_to_mix_in,
-)
-from caddm_hf.training_state import (
+from caddm_hf.training.checkpoints import (
     LOG_FILE,
     PREDICTIONS_FILE,
     Checkpoint,
@@ -55,6 +42,19 @@ from caddm_hf.training_state import (
     WeightAverage,
     mixed_weights,
 )
+from caddm_hf.training.contact_sheet import write_contact_sheet
+from caddm_hf.training.data import TrainingData
+from caddm_hf.training.samples import KINDS
+from caddm_hf.training.setup import (
+    depthwise_gradients,
+    describe_device,
+    describe_weights,
+    make_accelerator,
+    make_model,
+    trackable,
+    weights_to_mix_in,
+)
+from caddm_hf.training.validation import evaluation_loader, predict, video_metrics
 
 LOSSES = ("loss", "classification_loss", "localisation_loss", "confidence_loss")
 

@@ -35,13 +35,13 @@ from skimage import data
 import _paths  # noqa: F401
 from caddm_hf.faces.detection import FRAMES_AT_ONCE
 from caddm_hf.guard.engines import open_engine
-from data_scripts import faceforensics
-from data_scripts.collection import PieceJob, VideoGroup, build_piece, make_plan
-from data_scripts.followed_faces import face_detector
-from data_scripts.frame_sources import open_frames
-from data_scripts.records import FrameOptions, open_root
-from data_scripts.shards import write_videos
-from data_scripts.video_rows import use_one_thread, video_group_rows
+from caddm_hf.preparation.collection import PieceJob, VideoGroup, build_piece, make_plan
+from caddm_hf.preparation.followed_faces import face_detector
+from caddm_hf.preparation.frame_sources import open_frames
+from caddm_hf.preparation.layouts import faceforensics
+from caddm_hf.preparation.records import FrameOptions, open_root
+from caddm_hf.preparation.shards import write_videos
+from caddm_hf.preparation.video_rows import use_one_thread, video_group_rows
 from support.made_media import write_video
 
 OPTIONS = FrameOptions()

@@ -5,7 +5,7 @@ Run from the repository's root:
     python benchmarks/depthwise_gradients.py [--backbone tf_efficientnet_lite0] [--batch_size 32]
 
 Forward and backward pass of the model with its losses on one fixed batch, under bfloat16 autocast,
-with and without `caddm_hf.depthwise_gradients`, in turn; medians are compared.
+with and without `caddm_hf.training.depthwise`, in turn; medians are compared.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 import _paths  # noqa: F401
-from caddm_hf.depthwise_gradients import DepthwiseGradients
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
+from caddm_hf.training.depthwise import DepthwiseGradients
 
 
 def seconds(model: CaddmForDeepfakeDetection, batch: dict, mode: AbstractContextManager) -> float:

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 
 import _paths  # noqa: F401
-from caddm_hf.training_config import TrainingConfig
+from caddm_hf.training.config import TrainingConfig
 from support.made_collection import write_collection
 from train_accelerate import TrainingRun
 

@@ -117,7 +117,7 @@ def _export(options: argparse.Namespace) -> None:
         path = export_in_folder(output or Path(options.model), options.int8)
     crops = None
     if options.int8:
-        from .int8_measurement import divided_data, ranging_crops
+        from .evaluation.int8 import divided_data, ranging_crops
 
         ranging, measured = divided_data(
             options.data, options.split, options.frames, options.max_videos, options.seed
@@ -134,6 +134,6 @@ def _export(options: argparse.Namespace) -> None:
     print(path)
     print(f"largest difference from torch in {runtime}: {largest_difference(network, loaded):.1e}")
     if options.int8:
-        from .int8_measurement import auc_change
+        from .evaluation.int8 import auc_change
 
         print(auc_change(loaded, network, measured, options.frames, options.seed))

@@ -31,8 +31,7 @@ from tqdm import tqdm
 from caddm_hf.core.hub_ids import HUB_ID
 from caddm_hf.guard.engines import ENGINES, Engine, EngineError, Lost, open_engine
 from caddm_hf.guard.pool import ended_by_sigterm
-from data_scripts import caddm_frames, celeb_df, dfdc, dfdc_preview, faceforensics, video_folder
-from data_scripts.collection import (
+from caddm_hf.preparation.collection import (
     Collection,
     JobResult,
     Plan,
@@ -41,9 +40,17 @@ from data_scripts.collection import (
     make_plan,
     merge_shard,
 )
-from data_scripts.dataset_card import dataset_card
-from data_scripts.hub_upload import open_repository, upload_collection
-from data_scripts.records import (
+from caddm_hf.preparation.dataset_card import dataset_card
+from caddm_hf.preparation.hub_upload import open_repository, upload_collection
+from caddm_hf.preparation.layouts import (
+    caddm_frames,
+    celeb_df,
+    dfdc,
+    dfdc_preview,
+    faceforensics,
+    video_folder,
+)
+from caddm_hf.preparation.records import (
     PICTURE_FORMATS,
     SPLITS,
     DatasetError,

@@ -8,20 +8,20 @@ from itertools import product
 import numpy as np
 import pytest
 
-from caddm_hf.calibration import (
+from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.detector.video_detector import VideoDetector
+from caddm_hf.evaluation.calibration import (
     calibrate_table,
     fit_video_scaling,
     store_calibration,
     video_logits,
 )
-from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.evaluation import Bootstrap, evaluate_table
+from caddm_hf.evaluation.figures import Bootstrap, evaluate_table
+from caddm_hf.evaluation.score_table import gather_videos, numbers
 from caddm_hf.metrics.reliability import class_weights, expected_calibration_error
 from caddm_hf.metrics.statistics import fit_platt_scaling
 from caddm_hf.report.verdicts import LogitScaling, Thresholds
-from caddm_hf.score_table import gather_videos, numbers
 from support.made_scores import MadeVideo, made_table, write_tiny_model
 
 RATES = [0.05, 0.01, 0.1]

@@ -15,7 +15,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 
 from caddm_hf.augmentation.facial_swap import make_training_sample
 from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameTable, open_split
-from data_scripts import collection, video_rows
+from caddm_hf.preparation import collection, video_rows
 from data_scripts.build_frame_dataset import main
 from support.made_datasets import (
     MadeVideos,

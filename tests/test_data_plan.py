@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_scripts.collection import Collection, make_plan
-from data_scripts.records import FrameOptions, VideoRecord
+from caddm_hf.preparation.collection import Collection, make_plan
+from caddm_hf.preparation.records import FrameOptions, VideoRecord
 
 
 def test_groups_and_shards() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from caddm_hf.preparation.records import DatasetError, Listing, VideoRecord, check_unique, open_root
 from data_scripts.build_frame_dataset import choose_records, list_dataset
-from data_scripts.records import DatasetError, Listing, VideoRecord, check_unique, open_root
 from support.made_datasets import (
     MadeVideos,
     make_caddm_frames,

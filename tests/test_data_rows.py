@@ -15,11 +15,12 @@ from caddm_hf.dataset.frame_table import FRAME_FEATURES, read_row
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.faces.detection import FaceDetector
 from caddm_hf.model.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points
-from data_scripts import caddm_frames, video_rows
-from data_scripts.face_crops import crop_rectangle, encode_picture
-from data_scripts.records import FrameOptions, VideoRecord, open_root
-from data_scripts.video_account import VideoRows, rows_digest
-from data_scripts.video_rows import video_group_rows
+from caddm_hf.preparation import video_rows
+from caddm_hf.preparation.face_crops import crop_rectangle, encode_picture
+from caddm_hf.preparation.layouts import caddm_frames
+from caddm_hf.preparation.records import FrameOptions, VideoRecord, open_root
+from caddm_hf.preparation.video_account import VideoRows, rows_digest
+from caddm_hf.preparation.video_rows import video_group_rows
 from support.made_datasets import (
     MadeVideos,
     faceless_frames,

@@ -16,7 +16,7 @@ from caddm_hf.augmentation.degradations import (
     degrade,
     distort,
 )
-from caddm_hf.training_config import TrainingConfig, TrainingError
+from caddm_hf.training.config import TrainingConfig, TrainingError
 
 PROBABILITIES = [name for name in vars(TrainingDegradations()) if name.endswith("_probability")]
 NOTHING = TrainingDegradations(**dict.fromkeys(PROBABILITIES, 0.0))

@@ -1,10 +1,10 @@
-"""caddm_hf.depthwise_gradients: the same convolution, better gradients."""
+"""caddm_hf.training.depthwise: the same convolution, better gradients."""
 
 import pytest
 import torch
 from torch import nn
 
-from caddm_hf.depthwise_gradients import DepthwiseGradients
+from caddm_hf.training.depthwise import DepthwiseGradients
 
 CHANNELS = 12
 

@@ -9,15 +9,15 @@ import pytest
 from scipy.stats import binom, norm
 
 from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.evaluation import (
+from caddm_hf.evaluation.figures import (
     Bootstrap,
     cross_dataset_table,
     evaluate_table,
     proportion,
 )
+from caddm_hf.evaluation.score_table import gather_videos
 from caddm_hf.metrics.statistics import area_under_roc
 from caddm_hf.report.verdicts import LogitScaling, Thresholds
-from caddm_hf.score_table import gather_videos
 from support.made_scores import MadeVideo, made_table
 
 QUICK = Bootstrap(samples=50)

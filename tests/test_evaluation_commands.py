@@ -14,12 +14,12 @@ import pytest
 import torch
 from datasets import Dataset, Image
 
-from caddm_hf import frame_scoring
 from caddm_hf.checkpoint.card import CALIBRATED, NOT_CALIBRATED
 from caddm_hf.checkpoint.loading import load_model
 from caddm_hf.dataset.frame_table import FRAME_FEATURES
 from caddm_hf.detector.video_detector import DetectionConfig, VideoDetector
-from caddm_hf.frame_scoring import FrameScorer
+from caddm_hf.evaluation import scoring as frame_scoring
+from caddm_hf.evaluation.scoring import FrameScorer
 from support.made_collection import made_rows, write_collection
 from support.made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_model  # noqa: F401
 from support.measurement_files import read_measurement

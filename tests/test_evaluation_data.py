@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 
 from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameDataError
 from caddm_hf.dataset.rows import open_rows
-from caddm_hf.evaluation_data import (
+from caddm_hf.evaluation.data import (
     NO_FACE,
     FoundFace,
     FrameCollection,

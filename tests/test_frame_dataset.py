@@ -20,9 +20,9 @@ from caddm_hf.dataset.frame_table import (
     open_split,
 )
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
-from caddm_hf.training_config import TrainingConfig
-from caddm_hf.training_data import TrainingData
-from caddm_hf.training_samples import (
+from caddm_hf.training.config import TrainingConfig
+from caddm_hf.training.data import TrainingData
+from caddm_hf.training.samples import (
     SampleMaker,
 )
 from support.made_collection import draw_face, forge_face, made_rows, write_collection, write_crops

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 
 from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.evaluation import Bootstrap
-from caddm_hf.identity_probe import chance_level, pixel_features, prepare_probe, probe_identity
+from caddm_hf.evaluation.figures import Bootstrap
+from caddm_hf.evaluation.identity_probe import (
+    chance_level,
+    pixel_features,
+    prepare_probe,
+    probe_identity,
+)
 
 PEOPLE, PHOTOGRAPHS, WIDTH = 20, 10, 64
 QUICK = Bootstrap(samples=100)

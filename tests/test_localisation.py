@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.evaluation import Bootstrap
-from caddm_hf.frame_scoring import FrameScorer
-from caddm_hf.localisation import (
+from caddm_hf.evaluation.figures import Bootstrap
+from caddm_hf.evaluation.localisation import (
     FORGERIES,
     SCALES,
     SIDE,
@@ -23,6 +22,7 @@ from caddm_hf.localisation import (
     separation,
     stretched,
 )
+from caddm_hf.evaluation.scoring import FrameScorer
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from support.made_collection import draw_face
 from support.made_scores import tiny_model

@@ -6,9 +6,9 @@ import pytest
 
 from caddm_hf.augmentation.degradations import DISTORTION_LEVELS, DISTORTIONS
 from caddm_hf.dataset.frame_table import FrameDataError
-from caddm_hf.evaluation import Bootstrap
-from caddm_hf.evaluation_pictures import robustness_picture
-from caddm_hf.robustness import VARIANTS, measure_robustness
+from caddm_hf.evaluation.figures import Bootstrap
+from caddm_hf.evaluation.plots import robustness_picture
+from caddm_hf.evaluation.robustness import VARIANTS, measure_robustness
 from support.made_scores import MadeVideo, made_table
 
 

@@ -11,10 +11,10 @@ from accelerate.data_loader import prepare_data_loader
 
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.training_config import TrainingConfig, TrainingError
-from caddm_hf.training_data import TrainingData
-from caddm_hf.training_evaluation import evaluation_loader, predict, video_metrics
-from caddm_hf.training_samples import KINDS, TrainingFrames, training_loader
+from caddm_hf.training.config import TrainingConfig, TrainingError
+from caddm_hf.training.data import TrainingData
+from caddm_hf.training.samples import KINDS, TrainingFrames, training_loader
+from caddm_hf.training.validation import evaluation_loader, predict, video_metrics
 from support.made_collection import write_collection
 from support.training_runs import (
     TINY,

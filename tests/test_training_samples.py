@@ -10,7 +10,6 @@ from datasets import Dataset, Image
 
 from caddm_hf.augmentation.degradations import TrainingDegradations
 from caddm_hf.augmentation.facial_swap import FacialSwapConfig, TrainingSample
-from caddm_hf.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
 from caddm_hf.dataset.frame_table import (
     FRAME_FEATURES,
     FrameDataError,
@@ -20,8 +19,8 @@ from caddm_hf.dataset.frame_table import (
 )
 from caddm_hf.faces.landmarks import five_points
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
-from caddm_hf.streamed_frames import StreamedFrames, streaming_loader
-from caddm_hf.training_samples import (
+from caddm_hf.training.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
+from caddm_hf.training.samples import (
     KINDS,
     UNPAIRED,
     EvaluationFrames,
@@ -32,6 +31,7 @@ from caddm_hf.training_samples import (
     TrainingPlan,
     training_loader,
 )
+from caddm_hf.training.stream import StreamedFrames, streaming_loader
 from support.made_collection import draw_face, made_rows, png_picture, write_collection, write_crops
 from support.made_faces import sixty_eight_points
 

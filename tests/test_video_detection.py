@@ -13,9 +13,9 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 
 from caddm_hf import DetectionConfig, MediaError, ModelError, Verdict, VideoDetector
 from caddm_hf.checkpoint.loading import LoadedModel, load_model, untrained_model
+from caddm_hf.evaluation.score_table import gather_videos
 from caddm_hf.report.verdicts import Judgement, LogitScaling, Reason, Thresholds, log_odds
 from caddm_hf.report.video_report import PersonReport
-from caddm_hf.score_table import gather_videos
 from support.made_media import write_video
 from support.made_reports import made_face, made_report
 from support.made_scores import MadeVideo, made_table

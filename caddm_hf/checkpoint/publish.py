@@ -12,7 +12,7 @@ from ..core.atomic_files import PARTIAL_PREFIX, sync_folder
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from ..training_config import TrainingError
+from ..training.config import TrainingError
 from .card import TrainingFacts, write_model_card
 
 LIST_FILE = "config.json"  # moved last: without it the folder is no model

@@ -29,7 +29,7 @@ from caddm_hf import score_at_scale
 from caddm_hf.__main__ import main as command
 from caddm_hf.report.evidence import write_evidence
 from caddm_hf.report.files import read_report, report_bytes
-from caddm_hf.training_state import read_log
+from caddm_hf.training.checkpoints import read_log
 from data_scripts.build_frame_dataset import main as build_main
 from support.made_scores import write_tiny_model
 

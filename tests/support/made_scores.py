@@ -13,11 +13,11 @@ from datasets import Image
 
 from caddm_hf.__main__ import main
 from caddm_hf.checkpoint.loading import LoadedModel
+from caddm_hf.evaluation.score_table import CLEAN, SCORED_SCHEMA, complete_table
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
 from caddm_hf.report.verdicts import LogitScaling
-from caddm_hf.score_table import CLEAN, SCORED_SCHEMA, complete_table
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,312 @@
+"""Calibration: a temperature, a bias and two thresholds from a validation collection.
+
+A video's probability is sigmoid((z + b) / T), where z is the logit of the mean of its frames'
+uncalibrated probabilities; a frame's is that of its own logit. So T > 0 and b change the order
+neither of frames nor of videos. They are chosen together so that the videos' probabilities, which
+verdicts are made of, have the least negative log likelihood: Platt scaling (Platt 1999) of z. The
+temperature repairs too much or too little certainty. A network that leans to one side, as to "real"
+on forgeries unlike those it was trained on, needs the bias: any temperature leaves z = 0 at one
+half. Genuine videos and fakes weigh the same in the fit, however many there are of each, so a
+probability is that of a video which might as well be genuine as fake. Then
+
+    fake_above    at most the stated share of genuine videos lies above it
+    real_below    at most the stated share of fakes lies below it
+
+and between the two lies the undecided band. Where the classes are so well apart that no band is
+left, both become the middle of the gap.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from scipy.special import expit
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ..core.atomic_files import write_atomically
+from ..dataset.frame_table import FrameDataError
+from ..metrics.reliability import calibration_figures, class_weights, reliability_curve
+from ..metrics.statistics import (
+    OneClassError,
+    area_under_roc,
+    fit_platt_scaling,
+    threshold_at_false_positive_rate,
+)
+from ..model.configuration_caddm import CaddmConfig
+from ..report.verdicts import LogitScaling, Thresholds, log_odds
+from .figures import check_both_classes, proportion
+from .score_table import gather_videos
+
+FOLDS = 5
+# Thresholds are rounded outwards to so many decimals: they were computed in double precision,
+# and the detector compares probabilities of single precision with them.
+DECIMALS = 7
+TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class VideoLogits:
+    """The V scored videos of a table, each reduced to one logit.
+
+    Attributes:
+        logits: (V,) float64, log-odds of the mean of the frames' uncalibrated probabilities.
+        labels: (V,) int64.
+        groups: (V,) int64; videos of one source share a number.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+
+    def probabilities(self, scaling: LogitScaling) -> np.ndarray:
+        """(V,) the videos' probabilities, as `LogitScaling.calibrated` gives them."""
+        return expit(scaling.scaled(self.logits))
+
+    def select(self, videos: np.ndarray) -> "VideoLogits":
+        """Those of some videos, given by number."""
+        return VideoLogits(self.logits[videos], self.labels[videos], self.groups[videos])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration found, and what the model keeps of it.
+
+    Attributes:
+        temperature, bias: T and b.
+        real_below, fake_above: the thresholds of the verdicts.
+        thresholds: rate -> threshold above which at most that share of genuine videos lies.
+        report: figures before and after, for the JSON file.
+    """
+
+    temperature: float
+    bias: float
+    real_below: float
+    fake_above: float
+    thresholds: dict[str, float]
+    report: dict
+
+
+def video_logits(table: pa.Table) -> VideoLogits:
+    """Logits of a scores table (one model, one collection, clean); failed frames are left out.
+
+    Raises:
+        FrameDataError: there is no score, or of one class only.
+    """
+    videos = gather_videos(table)
+    check_both_classes(videos.labels, "The data")
+    scored = videos.select(videos.scored)
+    check_both_classes(scored.labels, "What could be scored of the data")
+    _, groups = np.unique(np.array(scored.groups, dtype=object), return_inverse=True)
+    logits = np.array([log_odds(score) for score in scored.scores])
+    return VideoLogits(logits, scored.labels, groups)
+
+
+def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitScaling:
+    """The scaling with which the videos' probabilities fit their labels best.
+
+    Args:
+        videos: of both classes.
+        prior: the share of fakes that a probability presumes; None for that of the videos.
+
+    Raises:
+        FrameDataError: no temperature above 0 is best; the sentence says why.
+    """
+    try:
+        weights = class_weights(videos.labels, prior)
+        return LogitScaling(*fit_platt_scaling(videos.logits, videos.labels, weights))
+    except (ValueError, OneClassError) as error:
+        raise FrameDataError(f"No temperature and bias can be fitted: {error}.") from None
+
+
+def negative_log_likelihood(
+    probabilities: np.ndarray, labels: np.ndarray, prior: float | None = None
+) -> float:
+    """Mean of -log of the probability given to each sample's own label."""
+    own = np.where(labels == 1, probabilities, 1 - probabilities)
+    weights = class_weights(labels, prior)
+    return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=weights))
+
+
+def calibrate_table(
+    table: pa.Table,
+    rates: Sequence[float],
+    miss_rate: float | None = None,
+    shipped: tuple[LogitScaling, Thresholds] = (LogitScaling(), Thresholds(0.4, 0.6)),
+    seed: int = 0,
+    prior: float | None = None,
+) -> Calibration:
+    """Temperature, bias, thresholds and figures from a scores table.
+
+    Args:
+        table: of `complete_table`: one model, one collection, clean.
+        rates: accepted shares of genuine videos called fake, in (0, 1); the first decides
+            `fake_above`, all are recorded.
+        miss_rate: accepted share of fakes called real; by default the first of `rates`.
+        shipped: the model's calibration and thresholds so far.
+        seed: of the folds.
+        prior: the share of fakes that a probability presumes, in (0, 1); None for the table's.
+
+    Raises:
+        FrameDataError: the scores cannot be calibrated; the sentence says why.
+    """
+    logits = video_logits(table)
+    scaling = fit_video_scaling(logits, prior)
+    old_scaling, old = shipped
+    before, after = logits.probabilities(old_scaling), logits.probabilities(scaling)
+    miss_rate = rates[0] if miss_rate is None else miss_rate
+    real_below, fake_above = _band(after, logits.labels, rates[0], miss_rate)
+    genuine = after[logits.labels == 0]
+    thresholds = {
+        f"{rate:g}": _outwards(threshold_at_false_positive_rate(genuine, rate), up=True)
+        for rate in rates
+    }
+    report = {
+        "temperature": {"before": old_scaling.temperature, "after": scaling.temperature},
+        "bias": {"before": old_scaling.bias, "after": scaling.bias},
+        "thresholds": {
+            "before": {"real_below": old.real_below, "fake_above": old.fake_above},
+            "after": {"real_below": real_below, "fake_above": fake_above},
+        },
+        "stated_rates": {"false_positive": rates[0], "miss": miss_rate},
+        "prior": {
+            "fake_share": float(np.mean(logits.labels)) if prior is None else prior,
+            "as_found": prior is None,
+        },
+        "before": _figures(before, logits.labels, old, prior),
+        "after": _figures(after, logits.labels, Thresholds(real_below, fake_above), prior),
+        "held_out": _held_out(logits, rates[0], miss_rate, seed, prior),
+        "at_rates": [
+            {
+                "rate": rate,
+                "threshold": thresholds[f"{rate:g}"],
+                "false_positive_rate": _share(genuine > thresholds[f"{rate:g}"]),
+                "detection_rate": _share(after[logits.labels == 1] > thresholds[f"{rate:g}"]),
+            }
+            for rate in rates
+        ],
+        "videos": {
+            "genuine": int(np.sum(logits.labels == 0)),
+            "fake": int(np.sum(logits.labels == 1)),
+        },
+    }
+    return Calibration(
+        scaling.temperature, scaling.bias, real_below, fake_above, thresholds, report
+    )
+
+
+def _band(
+    probabilities: np.ndarray, labels: np.ndarray, rate: float, miss_rate: float
+) -> tuple[float, float]:
+    """`real_below` and `fake_above` that keep the stated rates on these videos."""
+    fake_above = threshold_at_false_positive_rate(probabilities[labels == 0], rate)
+    # The same rule seen from the other side: scores and classes negated.
+    real_below = -threshold_at_false_positive_rate(-probabilities[labels == 1], miss_rate)
+    if real_below > fake_above:
+        middle = round((real_below + fake_above) / 2, DECIMALS)
+        return middle, middle
+    return _outwards(real_below, up=False), _outwards(fake_above, up=True)
+
+
+def _outwards(threshold: float, up: bool) -> float:
+    scale = 10**DECIMALS
+    rounded = (math.ceil if up else math.floor)(threshold * scale) / scale
+    return min(1.0, max(0.0, rounded))
+
+
+def _share(hits: np.ndarray) -> dict:
+    return proportion(int(hits.sum()), len(hits))
+
+
+def _figures(
+    probabilities: np.ndarray, labels: np.ndarray, thresholds: Thresholds, prior: float | None
+) -> dict:
+    real_below, fake_above = thresholds.real_below, thresholds.fake_above
+    curve = reliability_curve(probabilities, labels, weights=class_weights(labels, prior))
+    genuine, fake = probabilities[labels == 0], probabilities[labels == 1]
+    undecided = (probabilities >= real_below) & (probabilities <= fake_above)
+    return {
+        **calibration_figures(probabilities, labels, prior),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
+        "video_auc": area_under_roc(probabilities, labels),
+        "false_positive_rate": _share(genuine > fake_above),
+        "miss_rate": _share(fake < real_below),
+        "undecided": _share(undecided),
+        "reliability": {
+            "bin_edges": curve.bin_edges.tolist(),
+            "mean_probabilities": curve.mean_probabilities.tolist(),
+            "fake_shares": curve.fake_shares.tolist(),
+            "counts": curve.counts.tolist(),
+        },
+    }
+
+
+def _held_out(
+    logits: VideoLogits, rate: float, miss_rate: float, seed: int, prior: float | None
+) -> dict:
+    """The same figures on videos that had no part in the fit, fold by fold.
+
+    Videos of one source stay in one fold. What is fitted and judged on the same videos flatters;
+    the difference to these figures says by how much.
+    """
+    n_groups = min(len(set(logits.groups[logits.labels == label])) for label in (0, 1))
+    folds = min(FOLDS, n_groups)
+    if folds < 2:
+        return {"folds": 0, "why": "too few videos to hold any out"}
+    probabilities = np.empty(len(logits.labels))
+    called_fake, called_real = (np.zeros(len(logits.labels), bool) for _ in range(2))
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    numbers_ = np.arange(len(logits.labels))
+    for fitted, held in splitter.split(numbers_, logits.labels, logits.groups):
+        part = logits.select(fitted)
+        try:
+            check_both_classes(part.labels, "A fold")
+            scaling = fit_video_scaling(part, prior)
+        except FrameDataError as error:
+            return {"folds": 0, "why": f"{error}"}
+        below, above = _band(part.probabilities(scaling), part.labels, rate, miss_rate)
+        probabilities[held] = logits.select(held).probabilities(scaling)
+        called_fake[held] = probabilities[held] > above
+        called_real[held] = probabilities[held] < below
+    labels = logits.labels
+    return {
+        "folds": folds,
+        **calibration_figures(probabilities, labels, prior),
+        "negative_log_likelihood": negative_log_likelihood(probabilities, labels, prior),
+        "false_positive_rate": _share(called_fake[labels == 0]),
+        "miss_rate": _share(called_real[labels == 1]),
+        "undecided": _share(~called_fake & ~called_real),
+    }
+
+
+def store_calibration(folder: Path, calibration: Calibration, record: dict) -> None:
+    """Write a calibration into a model folder's `config.json`, which the detector reads.
+
+    Args:
+        folder: of the model.
+        calibration: what to store.
+        record: where it comes from (data, fingerprint, counts), kept as `calibration` beside
+            the thresholds by rate.
+
+    Raises:
+        FrameDataError: the configuration cannot be read.
+        OSError: it cannot be written.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise FrameDataError(f"'{path}' cannot be read: {error}") from None
+    config |= {
+        "calibration_temperature": calibration.temperature,
+        "calibration_bias": calibration.bias,
+        "real_below": calibration.real_below,
+        "fake_above": calibration.fake_above,
+        "calibration": {"thresholds": calibration.thresholds, **record},
+    }
+    CaddmConfig(**config)  # refuses what the detector would refuse
+    with write_atomically(path) as file:
+        file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

@@ -1,0 +1,347 @@
+"""What an evaluation looks at: frame collections, and folders of videos.
+
+A collection is what `frame_dataset` describes, given as a folder or file of Parquet or a Hub id.
+A folder of videos has `real` and `fake` in it, or a `videos.csv`:
+
+    real/**/*.mp4, fake/**/*.mp4       a folder directly in `fake` names its method
+    videos.csv                         columns path, label (real or fake); may have method,
+                                       source (path of the genuine clip), compression
+
+Both are lists of items (rows, or videos) with `VideoFacts`, and give `FrameView`s.
+"""
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset.frame_table import FrameDataError, label_numbers
+from ..dataset.lost_videos import LostVideo, lost_videos
+from ..dataset.rows import OpenedRows, open_rows
+from ..media.files import MediaError, MediaLimits
+from ..media.frames import iterate_sampled_frames, probe_media, sample_indices
+from ..score_command import MEDIA_SUFFIXES
+
+NEEDED_COLUMNS = ("image", "label", "video_id")
+VIDEO_LIST = "videos.csv"
+ANY_METHOD = "fake"  # where nothing names one
+NO_FACE = "no face found"
+UNREADABLE = "unreadable"  # followed by ": " and a sentence
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What is known of an item's video, scores apart."""
+
+    dataset: str
+    compression: str | None
+    method: str | None
+    video_id: str
+    source_video_id: str | None
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFace:
+    """The largest face of a frame.
+
+    Attributes:
+        frame_index: position in the video; None where it is not known.
+        points_xy: (5, 2) in pixels of the frame; None where there is no face.
+        failure: why there is none, where it is not that none was found.
+    """
+
+    frame_index: int | None
+    points_xy: np.ndarray | None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameView:
+    """A frame with the face to score, or why there is none.
+
+    Attributes:
+        frame_index: position in the video; None where it is not known.
+        image_rgb: (H, W, 3) uint8; None after a failure.
+        points_xy: (5, 2) float64; None after a failure.
+        failure: why it cannot be scored, else None.
+    """
+
+    frame_index: int | None
+    image_rgb: np.ndarray | None = None
+    points_xy: np.ndarray | None = None
+    failure: str | None = None
+
+
+class FrameCollection:
+    """Rows of a collection to be scored; an item is a row, or a video that has none.
+
+    Args:
+        opened: with the columns of `NEEDED_COLUMNS`.
+        frames: of each video at most so many rows, evenly spread, are used.
+        lost: videos of the split that have no row.
+
+    Raises:
+        FrameDataError: a row has no label, or no video id.
+    """
+
+    kind = "frames"
+    pictures = "faces aligned by the collection's five points, or by MTCNN's where it has none"
+
+    def __init__(self, opened: OpenedRows, frames: int, lost: Sequence[LostVideo] = ()):
+        self.opened = opened
+        self.lost = tuple(lost)
+        self.name, self.split = opened.name, opened.split
+        if "label" not in opened.columns:
+            raise FrameDataError(f"Column 'label' of '{self.name}' does not hold labels.")
+        labels = label_numbers(opened.columns["label"], opened.features["label"])
+        datasets_, compressions, methods, video_ids, sources = (
+            opened.words(column)
+            for column in ("dataset", "compression", "method", "video_id", "source_video_id")
+        )
+        if None in video_ids:
+            raise FrameDataError(f"A row of '{self.name}' has no video_id.")
+        self._indices = opened.columns.get("frame_index", [None] * len(opened))
+        facts = [
+            VideoFacts(
+                dataset=datasets_[n] or self.name,
+                compression=compressions[n],
+                method=(methods[n] or ANY_METHOD) if labels[n] else None,
+                video_id=video_ids[n],
+                source_video_id=sources[n],
+                label=int(labels[n]),
+            )
+            for n in range(len(opened))
+        ]
+        chosen = self._spread(facts, frames)
+        # Of each item its row, or why there is none.
+        self.sources: list[int | str] = [*chosen, *(video.reason for video in self.lost)]
+        self.facts = [facts[n] for n in chosen] + self._lost_facts({f.dataset for f in facts})
+
+    def _spread(self, facts: list[VideoFacts], frames: int) -> list[int]:
+        """At most `frames` rows a video, in the order of the collection."""
+        by_video: dict[VideoFacts, list[int]] = defaultdict(list)
+        for number, fact in enumerate(facts):
+            by_video[fact].append(number)
+        chosen: list[int] = []
+        for rows in by_video.values():
+            if all(self._indices[n] is not None for n in rows):
+                rows.sort(key=lambda n: self._indices[n])
+            chosen.extend(rows[i] for i in sample_indices(len(rows), frames))
+        return sorted(chosen)
+
+    def _lost_facts(self, names: set[str]) -> list[VideoFacts]:
+        """Facts of the lost videos, whose ids begin with their dataset's name."""
+        only = next(iter(names)) if len(names) == 1 else None
+        facts = []
+        for video in self.lost:
+            first = video.video_id.split("/")[0]
+            facts.append(
+                VideoFacts(
+                    dataset=only or (first if first in names else self.name),
+                    compression=video.compression,
+                    method=video.method,
+                    video_id=video.video_id,
+                    source_video_id=None,
+                    label=int(video.method is not None),
+                )
+            )
+        return facts
+
+    def fingerprint(self) -> str:
+        """Digest of all rows of the split, also of those left out, and of the lost videos."""
+        columns = ("dataset", "method", "video_id", "frame_index", "label")
+        return self.opened.fingerprint(columns, repr(self.lost) if self.lost else "")
+
+    def keep(self, items: Sequence[int]) -> None:
+        """Leave only some of the items."""
+        self.sources = [self.sources[item] for item in items]
+        self.facts = [self.facts[item] for item in items]
+
+    def items_without_points(self) -> list[int]:
+        """The items in which a face has to be found."""
+        without = set(self.opened.rows_without_points())
+        return [item for item, source in enumerate(self.sources) if source in without]
+
+    def frame_index(self, item: int) -> int | None:
+        """Position of the row's frame in its video, if known."""
+        return self._indices[self.sources[item]]
+
+    def image_rgb(self, item: int) -> np.ndarray:
+        """Decode the row's picture; raises a FrameDataError if it is damaged."""
+        return self.opened.image_rgb(self.sources[item])
+
+    def views(self, item: int, found: Sequence[FoundFace] = ()) -> Iterator[FrameView]:
+        """The item's one frame; `found` holds its face, for a row without landmarks."""
+        source = self.sources[item]
+        if isinstance(source, str):
+            yield FrameView(None, failure=source)
+            return
+        index = self.frame_index(item)
+        try:
+            image_rgb = self.image_rgb(item)
+            points_xy = self.opened.points_xy(source)
+        except FrameDataError as error:
+            yield FrameView(index, failure=f"{UNREADABLE}: {error}")
+            return
+        if points_xy is None and found:
+            points_xy = found[0].points_xy
+        if points_xy is None:
+            yield FrameView(index, failure=NO_FACE)
+        else:
+            yield FrameView(index, image_rgb, points_xy)
+
+
+class VideoFolder:
+    """Videos of a folder to be scored; an item is a video.
+
+    Args:
+        folder: see the module.
+        frames: frames sampled from each video.
+
+    Raises:
+        FrameDataError: there is nothing to tell genuine videos from fakes by, or no video.
+    """
+
+    kind = "videos"
+    split = "all"
+    pictures = "the largest face of each sampled frame, found by MTCNN, aligned by five points"
+
+    def __init__(self, folder: Path, frames: int):
+        self.folder, self.frames = folder, frames
+        self.name = folder.resolve().name
+        listing = folder / VIDEO_LIST
+        found = self._listed(listing) if listing.is_file() else self._in_folders()
+        self.paths = [path for path, _ in found]
+        self.facts = [facts for _, facts in found]
+        self._limits = MediaLimits()
+
+    def _in_folders(self) -> list[tuple[Path, VideoFacts]]:
+        found = []
+        for path in sorted(self.folder.rglob("*")):
+            parts = path.relative_to(self.folder).parts
+            if parts[0] not in ("real", "fake") or path.suffix.lower() not in MEDIA_SUFFIXES:
+                continue
+            method = None
+            if parts[0] == "fake":
+                method = parts[1] if len(parts) > 2 else ANY_METHOD
+            name = path.relative_to(self.folder).as_posix()
+            facts = VideoFacts(self.name, None, method, name, None, int(method is not None))
+            found.append((path, facts))
+        if not found:
+            raise FrameDataError(
+                f"Folder '{self.name}' does not say which videos are genuine: put them into "
+                f"'real' and 'fake', or list them in '{VIDEO_LIST}'."
+            )
+        return found
+
+    def _listed(self, listing: Path) -> list[tuple[Path, VideoFacts]]:
+        try:
+            with listing.open(newline="") as file:
+                rows = list(csv.DictReader(file, skipinitialspace=True))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise FrameDataError(f"'{VIDEO_LIST}' cannot be read: {error}") from None
+        if not rows or not {"path", "label"} <= set(rows[0]):
+            raise FrameDataError(f"'{VIDEO_LIST}' lacks the columns 'path' and 'label'.")
+        found = []
+        for number, row in enumerate(rows, start=2):
+            label = (row["label"] or "").strip().lower()
+            if label not in ("real", "fake"):
+                raise FrameDataError(
+                    f"'{VIDEO_LIST}', line {number}: the label must be real or fake."
+                )
+            path = self.folder / (row["path"] or "")
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                raise FrameDataError(f"'{VIDEO_LIST}', line {number}: the path leaves the folder.")
+            facts = VideoFacts(
+                dataset=self.name,
+                compression=row.get("compression") or None,
+                method=(row.get("method") or ANY_METHOD) if label == "fake" else None,
+                video_id=row["path"],
+                source_video_id=row.get("source") or None,
+                label=int(label == "fake"),
+            )
+            found.append((path, facts))
+        return found
+
+    def fingerprint(self) -> str:
+        """Digest of every video's name, label and content."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path, facts in zip(self.paths, self.facts, strict=True):
+            content = "missing"
+            if path.is_file():
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(repr((facts.video_id, facts.label, content)).encode())
+        return digest.hexdigest()
+
+    def keep(self, items: Sequence[int]) -> None:
+        """Leave only some of the items."""
+        self.paths = [self.paths[item] for item in items]
+        self.facts = [self.facts[item] for item in items]
+
+    def items_without_points(self) -> list[int]:
+        """All items: faces are always sought."""
+        return list(range(len(self.paths)))
+
+    def views(self, item: int, found: Sequence[FoundFace] = ()) -> Iterator[FrameView]:
+        """The video's sampled frames; `found` holds the face, or its lack, of each."""
+        faces = {}
+        for face in found:
+            if face.points_xy is None:
+                yield FrameView(face.frame_index, failure=face.failure or NO_FACE)
+            else:
+                faces[face.frame_index] = face.points_xy
+        if not faces:
+            return
+        path = self.paths[item]
+        try:
+            info = probe_media(path, self._limits)
+            for frame in iterate_sampled_frames(path, info, self.frames, self._limits):
+                if frame.index in faces:
+                    yield FrameView(frame.index, frame.image_rgb, faces[frame.index])
+        except MediaError as error:
+            yield FrameView(None, failure=f"{UNREADABLE}: {error}")
+
+
+EvaluationData = FrameCollection | VideoFolder
+
+
+def open_evaluation_data(name: str, frames: int = 32, split: str | None = None) -> EvaluationData:
+    """Open what is to be evaluated.
+
+    Args:
+        name: folder of videos, folder or file of Parquet, or a dataset id on the Hub.
+        frames: frames of a video at most.
+        split: of a collection; by default test, else validation.
+
+    Raises:
+        FrameDataError: in one sentence, why it cannot be used.
+    """
+    path = Path(name)
+    if path.is_dir() and not any(path.rglob("*.parquet")):
+        listed = (path / VIDEO_LIST).is_file()
+        if listed or any(file.suffix.lower() in MEDIA_SUFFIXES for file in path.rglob("*")):
+            return VideoFolder(path, frames)
+    opened = open_rows(name, NEEDED_COLUMNS, split)
+    return FrameCollection(opened, frames, lost_videos(name, opened.split))
+
+
+def choose_videos(data: EvaluationData, at_most: int, rng: np.random.Generator) -> None:
+    """Keep at most so many videos, drawn at random, half of them of each class.
+
+    A class that has fewer than half leaves its places to the other.
+    """
+    videos = list(dict.fromkeys(data.facts))
+    if len(videos) <= at_most:
+        return
+    genuine, fake = ([v for v in videos if v.label == label] for label in (0, 1))
+    n_fake = min(len(fake), max(at_most // 2, at_most - len(genuine)))
+    kept = set()
+    for members, count in ((genuine, at_most - n_fake), (fake, n_fake)):
+        kept.update(members[i] for i in rng.permutation(len(members))[:count])
+    data.keep([item for item, facts in enumerate(data.facts) if facts in kept])

@@ -1,0 +1,102 @@
+"""How many genuine pictures a model calls fake, on pictures with no forgeries beside them.
+
+Portraits from another camera, or another century, are not what a detector was trained on, and a
+false-positive rate measured on a collection's own genuine videos says nothing about them.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure as Picture
+from scipy.special import expit
+
+from ..checkpoint.loading import LoadedModel
+from ..dataset.frame_table import FrameDataError
+from ..dataset.rows import open_rows
+from ..report.verdicts import Thresholds
+from .faces import FaceFinder
+from .figures import proportion
+from .models import scaling_of, thresholds_of
+from .output import describe_model, envelope
+from .picture_rows import Measurement, find_points, first_rows_of_videos, genuine_rows
+from .plots import false_alarms_picture
+from .scoring import FrameScorer, make_accelerator
+from .sections import false_alarms_section
+
+
+def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
+    """Shares of genuine pictures called fake, undecided and called real.
+
+    Args:
+        probabilities: (N,) calibrated, of fake.
+        thresholds: above `fake_above` is fake, below `real_below` is real.
+
+    Returns:
+        {"called_fake", "undecided", "called_real"} as shares with Wilson intervals.
+    """
+    total = len(probabilities)
+    called_fake = int((probabilities > thresholds.fake_above).sum())
+    called_real = int((probabilities < thresholds.real_below).sum())
+    return {
+        "called_fake": proportion(called_fake, total),
+        "undecided": proportion(total - called_fake - called_real, total),
+        "called_real": proportion(called_real, total),
+    }
+
+
+def measure_false_alarms(
+    loaded: LoadedModel, name: str, folder: Path | None, options: argparse.Namespace
+) -> Measurement:
+    """Score genuine pictures, one a video, and count the verdicts.
+
+    Args:
+        loaded: the model.
+        name: of the model, for the report.
+        folder: of the model, or None if it is no local folder.
+        options: of the command line.
+
+    Raises:
+        FrameDataError: in one sentence, why it cannot be done.
+    """
+    thresholds = thresholds_of(name, loaded, folder, options.false_positive_rate)
+    needed = ("image",) if options.all_genuine else ("image", "label")
+    rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)
+    chosen = first_rows_of_videos(rows, genuine_rows(rows, options.all_genuine), options.skip_rows)
+    device = make_accelerator(options.device).device
+    points = find_points(rows, chosen, FaceFinder(loaded, device))
+    scorer = FrameScorer(loaded, device, options.batch_size)
+    differences = []
+    seen = [number for number in chosen if points[number] is not None]
+    if not seen:
+        raise FrameDataError(f"No face was found in the {len(chosen)} pictures looked at.")
+    for start in range(0, len(seen), options.batch_size):
+        batch = seen[start : start + options.batch_size]
+        crops = [scorer.processor.align(rows.image_rgb(n), points[n])[0] for n in batch]
+        differences.append(scorer.logit_differences(crops))
+    probabilities = expit(scaling_of(loaded).scaled(np.concatenate(differences)))
+    report = envelope(
+        "false-alarms",
+        {
+            "protocol": {
+                "pictures": "the first of each video, the largest face in it",
+                "skipped_rows": options.skip_rows,
+            },
+            "model": describe_model(name, loaded),
+            "collection": {
+                "name": rows.name,
+                "split": rows.split,
+                "fingerprint": rows.fingerprint(("video_id",)),
+                "pictures": len(seen),
+                "without_a_face": len(chosen) - len(seen),
+            },
+            "thresholds": {
+                "real_below": thresholds.real_below,
+                "fake_above": thresholds.fake_above,
+            },
+            "verdicts": count_verdicts(probabilities, thresholds),
+            "probabilities": np.round(np.sort(probabilities), 6).tolist(),
+        },
+    )
+    picture: Picture = false_alarms_picture(report)
+    return report, false_alarms_section, picture

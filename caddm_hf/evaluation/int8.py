@@ -1,0 +1,128 @@
+"""What int8 costs: the AUC of a model and of its quantised network on the same faces.
+
+The videos of a collection are divided by lot: some give the ranges of values that quantisation
+needs, the others measure.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from ..checkpoint.loading import LoadedModel
+from ..dataset.frame_table import FrameDataError
+from ..detector.scoring import CropNetwork
+from ..metrics.statistics import area_under_roc
+from .data import EvaluationData, choose_videos, open_evaluation_data
+from .faces import FaceFinder
+from .figures import check_both_classes
+
+MOST_RANGING_VIDEOS = 64
+MOST_RANGING_CROPS = 128
+BOOTSTRAP_SAMPLES = 1000
+
+
+def divided_data(
+    name: str, split: str | None, frames: int, at_most: int, seed: int
+) -> tuple[EvaluationData, EvaluationData]:
+    """Data for ranges, and other videos for measuring.
+
+    Args:
+        name, split, frames: as in `open_evaluation_data`.
+        at_most: videos in all, drawn at random.
+        seed: of the draws.
+
+    Raises:
+        FrameDataError: the data cannot be used, or has too few videos.
+    """
+    halves = []
+    for part in range(2):
+        data = open_evaluation_data(name, frames, split)
+        rng = np.random.default_rng(seed)
+        choose_videos(data, at_most, rng)
+        videos = list(dict.fromkeys(data.facts))
+        count = min(MOST_RANGING_VIDEOS, len(videos) // 4)
+        order = [videos[n] for n in rng.permutation(len(videos))]
+        chosen = set(order[count:] if part else order[:count])
+        if not chosen:
+            raise FrameDataError(f"Data '{data.name}' has too few videos to quantise by.")
+        data.keep([item for item, facts in enumerate(data.facts) if facts in chosen])
+        halves.append(data)
+    ranging, measured = halves
+    labels = np.array([facts.label for facts in measured.facts])
+    check_both_classes(labels, f"Data '{measured.name}', without what gives the ranges,")
+    return ranging, measured
+
+
+def ranging_crops(loaded: LoadedModel, data: EvaluationData, frames: int) -> list[np.ndarray]:
+    """(S, S, 3) uint8 aligned faces, at most `MOST_RANGING_CROPS`.
+
+    Raises:
+        FrameDataError: there is no face.
+    """
+    crops = []
+    for _, of_item in _crops_by_item(loaded, data, frames):
+        crops += of_item
+        if len(crops) >= MOST_RANGING_CROPS:
+            break
+    if not crops:
+        raise FrameDataError(f"No face was found in '{data.name}' to quantise by.")
+    return crops[:MOST_RANGING_CROPS]
+
+
+@torch.inference_mode()
+def auc_change(
+    loaded: LoadedModel, network: CropNetwork, data: EvaluationData, frames: int, seed: int
+) -> str:
+    """One line: video-level AUC of both, and the change with its 95% bootstrap interval.
+
+    Videos are drawn anew, the same for both networks, so the interval is of the change itself.
+
+    Raises:
+        FrameDataError: faces of both classes were not found.
+    """
+    scores: dict = defaultdict(list)
+    for item, crops in _crops_by_item(loaded, data, frames):
+        for start in range(0, len(crops), 32):
+            pixel_values = loaded.image_processor.pixel_values(crops[start : start + 32])
+            both = (loaded.model(pixel_values), network(pixel_values))
+            probabilities = [loaded.model.fake_probability(output) for output in both]
+            scores[data.facts[item]].append(torch.stack(probabilities, dim=1).double().numpy())
+    labels = np.array([facts.label for facts in scores])
+    check_both_classes(labels, f"Faces found in '{data.name}'")
+    means = np.array([np.concatenate(rows).mean(axis=0) for rows in scores.values()])
+    rng = np.random.default_rng(seed)
+    changes = []
+    while len(changes) < BOOTSTRAP_SAMPLES:
+        drawn = rng.integers(0, len(labels), len(labels))
+        if 0 < labels[drawn].sum() < len(drawn):
+            before, after = (area_under_roc(means[drawn, n], labels[drawn]) for n in range(2))
+            changes.append(after - before)
+    low, high = np.percentile(changes, [2.5, 97.5])
+    before, after = (area_under_roc(means[:, n], labels) for n in range(2))
+    return (
+        f"AUC on {len(labels):,} videos of {data.name}: float32 {before:.4f}, int8 {after:.4f}, "
+        f"change {after - before:+.4f} (95% interval {low:+.4f} to {high:+.4f}); largest change of "
+        f"a video's probability {np.abs(means[:, 1] - means[:, 0]).max():.3f}"
+    )
+
+
+def _crops_by_item(
+    loaded: LoadedModel, data: EvaluationData, frames: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """The aligned faces of each item that has some."""
+    finder = FaceFinder(loaded, torch.device("cpu"))
+    without_points = set(data.items_without_points())
+    for item in range(len(data.facts)):
+        faces = next(finder.find(data, [item], frames)) if item in without_points else ()
+        crops = []
+        for view in data.views(item, faces):
+            if view.failure is not None:
+                continue
+            try:
+                crops.append(loaded.image_processor.align(view.image_rgb, view.points_xy)[0])
+            except ValueError:  # points that no face has
+                continue
+        if crops:
+            yield item, crops

@@ -1,0 +1,104 @@
+"""The models that are measured: their names, and the calibration and thresholds they ship."""
+
+import json
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+
+from ..checkpoint.bundled import bundled_model
+from ..checkpoint.loading import LoadedModel, ModelError, load_model, untrained_model
+from ..report.verdicts import LogitScaling, Thresholds
+from .output import warn
+
+THRESHOLD_KEYS = ("real_below", "fake_above")
+
+
+def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Path | None]:
+    """A model by name, and its folder if it is one.
+
+    Args:
+        name: folder, Hub id, "untrained", or None for the bundled model.
+        revision: of a Hub id.
+
+    Raises:
+        ModelError: it cannot be used; the sentence says why.
+    """
+    if name is None:
+        name = str(bundled_model())
+    if name == "untrained":
+        return untrained_model(), None
+    folder = Path(name) if Path(name).is_dir() else None
+    if folder is not None:
+        stated = _stated(folder / "config.json")
+        null = [key for key in THRESHOLD_KEYS if stated.get(key, 0) is None]
+        if null:
+            raise ModelError(
+                f"Model '{name}' has no threshold: '{null[0]}' of its config.json is null. Remove "
+                "the line and run python -m caddm_hf calibrate."
+            )
+    return load_model(name, revision if folder is None else None), folder
+
+
+def scaling_of(loaded: LoadedModel) -> LogitScaling:
+    """The calibration a model ships."""
+    config = loaded.model.config
+    return LogitScaling(config.calibration_temperature, config.calibration_bias)
+
+
+def thresholds_of(
+    name: str, loaded: LoadedModel, folder: Path | None, rate: float | None
+) -> Thresholds:
+    """The thresholds a model ships, or those that calibration stored for a rate.
+
+    Raises:
+        ModelError: it has none.
+    """
+    config = loaded.model.config
+    if rate is not None:
+        stored = (getattr(config, "calibration", None) or {}).get("thresholds", {})
+        if f"{rate:g}" not in stored:
+            known = f"only for {', '.join(stored)}" if stored else "for none"
+            raise ModelError(
+                f"Model '{name}' has no threshold for a false-positive rate of {rate:g}, {known}: "
+                f"run python -m caddm_hf calibrate --false-positive-rate {rate:g}."
+            )
+        fake_above = float(stored[f"{rate:g}"])
+        return Thresholds(min(config.real_below, fake_above), fake_above)
+    path = folder / "config.json" if folder is not None else None
+    if path is None and loaded.revision is not None:
+        cached = try_to_load_from_cache(loaded.name, "config.json", revision=loaded.revision)
+        path = Path(cached) if isinstance(cached, str) else None
+    if path is not None and not set(THRESHOLD_KEYS) <= set(_stated(path)):
+        raise ModelError(
+            f"Model '{name}' has no threshold: its config.json names no 'real_below' and "
+            "'fake_above'. Run python -m caddm_hf calibrate first, or measure with --ranking-only."
+        )
+    return Thresholds(config.real_below, config.fake_above)
+
+
+def _stated(path: Path) -> dict:
+    try:
+        stated = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}  # `load_model` says what is wrong with it
+    return stated if isinstance(stated, dict) else {}
+
+
+class MeasuredModels:
+    """The models of a run under names that tell them apart and tell nothing of this machine."""
+
+    def __init__(self, names: list[str | None], revision: str | None):
+        opened = [open_model(name, revision) for name in names]
+        self.loaded = [loaded for loaded, _ in opened]
+        self.folders = [folder for _, folder in opened]
+        short = [
+            folder.resolve().name if folder is not None else loaded.name
+            for loaded, folder in opened
+        ]
+        self.names = [
+            name if short.count(name) == 1 else f"{name} [{number}]"
+            for number, name in enumerate(short, start=1)
+        ]
+        for name, loaded in zip(self.names, self.loaded, strict=True):
+            if not loaded.model.config.trained:
+                warn(f"model '{name}' is untrained; its figures say nothing about detectors.")

@@ -1,0 +1,313 @@
+"""Scores of every frame, computed once: in chunks, on any number of processes, resumable.
+
+The work on some data is cut into chunks of fixed size. Each is computed by one process and
+written as one Parquet file that is there whole or not at all, so a run that was killed goes on
+with the chunks that are missing, and the table is the same however many processes made it.
+
+    faces-KEY/chunk-00000.parquet       where the faces are, for data without landmarks
+    scores-KEY/chunk-00000.parquet      one row a frame and distortion
+
+The key is a digest of all that decides the content: data, sampling, weights, processor.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from tqdm.auto import tqdm
+
+from ..augmentation.degradations import distort
+from ..checkpoint.loading import LoadedModel
+from ..core.atomic_files import write_atomically
+from ..dataset.frame_table import FrameDataError
+from .data import UNREADABLE, EvaluationData, FoundFace
+from .faces import FaceFinder
+from .score_table import CLEAN, SCORED_SCHEMA
+
+SCORING_VERSION = 1  # raised when the same inputs give other scores than before
+FRAMES_PER_CHUNK = 64
+NO_FINITE_SCORE = "the network gave no finite score"
+FACES_SCHEMA = pa.schema(
+    [
+        ("item", pa.int32()),
+        ("frame_index", pa.int32()),
+        ("points", pa.list_(pa.float64())),
+        ("failure", pa.string()),
+    ]
+)
+
+Variant = tuple[str, int]  # a distortion and its level
+CLEAN_ONLY: tuple[Variant, ...] = ((CLEAN, 0),)
+ChunkWork = Callable[[range], pa.Table]
+
+
+def run_chunks(
+    folder: Path, count: int, size: int, work: ChunkWork, accelerator: Accelerator, title: str
+) -> pa.Table:
+    """Do what is missing of a work, and give the whole result to every process.
+
+    Args:
+        folder: of this work alone; on a file system that all processes share.
+        count: items of the work.
+        size: items a chunk.
+        work: gives the rows of some items.
+        title: for the progress bar.
+    """
+    chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    paths = [folder / f"chunk-{number:05d}.parquet" for number in range(len(chunks))]
+    missing = [None]
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [[number for number, path in enumerate(paths) if not _is_whole(path)]]
+    # One process says what is missing: another might look when a third has begun to write.
+    broadcast_object_list(missing)
+    mine = missing[0][accelerator.process_index :: accelerator.num_processes]
+    hidden = not (mine and accelerator.is_main_process)
+    with tqdm(total=sum(len(chunks[n]) for n in mine), desc=title, disable=hidden) as bar:
+        for number in mine:
+            table = work(chunks[number])
+            with write_atomically(paths[number]) as file:
+                pq.write_table(table, file)
+            bar.update(len(chunks[number]))
+    accelerator.wait_for_everyone()
+    return pa.concat_tables([pq.read_table(path) for path in paths])
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowInvalid):
+        return False
+    return True
+
+
+def digest_of(*parts: object) -> str:
+    """A short digest of anything JSON can hold."""
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def weights_digest(model: torch.nn.Module) -> str:
+    """Digest of a model's tensors, so that a revision without a name has one."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+class FrameScorer:
+    """A model that scores crops, always in batches of one size.
+
+    Convolution kernels may be chosen by the batch, so the last batch is filled up with zeros: a
+    crop's score does not depend on how many there are.
+    """
+
+    def __init__(self, loaded: LoadedModel, device: torch.device, batch_size: int = 32):
+        self.loaded = loaded
+        self.device = device
+        self.batch_size = batch_size
+        self.model = loaded.model.eval().to(device, memory_format=torch.channels_last)
+        self.processor = loaded.image_processor
+
+    def key(self) -> list:
+        """What decides its scores."""
+        return [weights_digest(self.model), self.processor.to_dict(), self.batch_size]
+
+    @torch.inference_mode()
+    def outputs(self, crops_rgb: Sequence[np.ndarray], take: Callable) -> list[np.ndarray]:
+        """Run the model and keep of each batch's output what `take` picks.
+
+        Args:
+            crops_rgb: (S, S, 3) uint8 each.
+            take: output -> (B, ...) tensor.
+
+        Returns:
+            for each crop its part, float32 or as it is.
+        """
+        found: list[np.ndarray] = []
+        for start in range(0, len(crops_rgb), self.batch_size):
+            batch = crops_rgb[start : start + self.batch_size]
+            pixel_values = self.processor.pixel_values(batch)
+            lacking = self.batch_size - len(batch)
+            if lacking:
+                filling = pixel_values.new_zeros(lacking, *pixel_values.shape[1:])
+                pixel_values = torch.cat([pixel_values, filling])
+            pixel_values = pixel_values.to(
+                self.device, self.model.dtype, memory_format=torch.channels_last
+            )
+            found.extend(take(self.model(pixel_values))[: len(batch)].float().cpu().numpy())
+        return found
+
+    def logit_differences(self, crops_rgb: Sequence[np.ndarray]) -> np.ndarray:
+        """(N,) float64, fake logit minus genuine logit of each crop."""
+
+        def difference(output) -> torch.Tensor:
+            return output.logits[:, 1].float() - output.logits[:, 0].float()
+
+        return np.array(self.outputs(crops_rgb, difference), np.float64)
+
+
+def find_faces(
+    data: EvaluationData,
+    frames: int,
+    finder: FaceFinder,
+    accelerator: Accelerator,
+    folder: Path,
+    data_key: list,
+) -> dict[int, list[FoundFace]]:
+    """Find the face of every frame that comes without landmarks.
+
+    Returns:
+        item -> its frames' faces, for the items without landmarks.
+    """
+    items = data.items_without_points()
+    if not items:
+        return {}
+
+    def work(chunk: range) -> pa.Table:
+        rows = []
+        chosen = [items[n] for n in chunk]
+        for item, faces in zip(chosen, finder.find(data, chosen, frames), strict=True):
+            for face in faces:
+                points = None if face.points_xy is None else face.points_xy.ravel().tolist()
+                rows.append((item, face.frame_index, points, face.failure))
+        return _table(rows, FACES_SCHEMA)
+
+    key = digest_of(SCORING_VERSION, data_key, finder.key())
+    size = _chunk_size(data, frames)
+    table = run_chunks(
+        folder / f"faces-{key}", len(items), size, work, accelerator, f"finding faces: {data.name}"
+    )
+    found: dict[int, list[FoundFace]] = {}
+    for row in table.to_pylist():
+        points = row["points"]
+        points_xy = None if points is None else np.array(points).reshape(5, 2)
+        face = FoundFace(row["frame_index"], points_xy, row["failure"])
+        found.setdefault(row["item"], []).append(face)
+    return found
+
+
+def score_frames(
+    data: EvaluationData,
+    frames: int,
+    faces: dict[int, list[FoundFace]],
+    scorer: FrameScorer,
+    accelerator: Accelerator,
+    folder: Path,
+    data_key: list,
+    variants: Sequence[Variant] = CLEAN_ONLY,
+    seed: int = 0,
+) -> pa.Table:
+    """Score every frame of some data, as it is and distorted.
+
+    Args:
+        data: what to score.
+        frames: of a video at most.
+        faces: what `find_faces` gave.
+        scorer: the model.
+        folder: for the chunks of all works.
+        data_key: what decides the data.
+        variants: distortions with their levels, applied to the aligned crop.
+        seed: of the distortions' random numbers.
+
+    Returns:
+        of `SCORED_SCHEMA`, in the order of the items.
+    """
+
+    def work(chunk: range) -> pa.Table:
+        return _table(_score_items(data, chunk, faces, scorer, variants, seed), SCORED_SCHEMA)
+
+    key = digest_of(SCORING_VERSION, data_key, scorer.key(), list(variants), seed)
+    title = f"scoring: {data.name}"
+    size = _chunk_size(data, frames)
+    return run_chunks(folder / f"scores-{key}", len(data.facts), size, work, accelerator, title)
+
+
+def _chunk_size(data: EvaluationData, frames: int) -> int:
+    return FRAMES_PER_CHUNK if data.kind == "frames" else max(1, FRAMES_PER_CHUNK // frames)
+
+
+def _score_items(
+    data: EvaluationData,
+    items: range,
+    faces: dict[int, list[FoundFace]],
+    scorer: FrameScorer,
+    variants: Sequence[Variant],
+    seed: int,
+) -> list[tuple]:
+    """Rows of `SCORED_SCHEMA` of some items, variant after variant."""
+    crops, seen, failed = [], [], []
+    for item in items:
+        facts = data.facts[item]
+        about = (facts.dataset, facts.compression, facts.method, facts.video_id)
+        about += (facts.source_video_id, facts.label)
+        views = 0
+        for view in data.views(item, faces.get(item, ())):
+            views += 1
+            failure, crop = view.failure, None
+            if failure is None:
+                try:
+                    crop, _ = scorer.processor.align(view.image_rgb, view.points_xy)
+                except ValueError as error:
+                    failure = f"{UNREADABLE}: {error}"
+            if crop is None:
+                failed.append(((*about, view.frame_index), failure))
+            else:
+                crops.append(crop)
+                seen.append((*about, view.frame_index))
+        if not views:
+            failed.append(((*about, None), f"{UNREADABLE}: no frame could be read"))
+    rows = []
+    for name, level in variants:
+        shown = crops
+        if name != CLEAN:
+            shown = [
+                distort(crop, name, level, _crop_rng(seed, facts, name, level))
+                for crop, facts in zip(crops, seen, strict=True)
+            ]
+        for facts, value in zip(seen, scorer.logit_differences(shown), strict=True):
+            finite = bool(np.isfinite(value))
+            score = (float(value), None) if finite else (None, NO_FINITE_SCORE)
+            rows.append((*facts, name, level, *score))
+        rows += [(*facts, name, level, None, reason) for facts, reason in failed]
+    return rows
+
+
+def _crop_rng(seed: int, facts: tuple, name: str, level: int) -> np.random.Generator:
+    """The generator of one distorted crop: a function of what it is, not of when it is made."""
+    return np.random.default_rng([seed, int(digest_of(facts, name, level), 16)])
+
+
+def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def make_accelerator(device: str | None) -> Accelerator:
+    """The processes of this run.
+
+    Args:
+        device: "cpu", "cuda", or None for a GPU if there is one.
+
+    Raises:
+        FrameDataError: there is no such device.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device not in (None, "cpu") and not has_gpu:
+        raise FrameDataError(f"--device {device}: no GPU can be used here.")
+    # Without `cpu` processes on a machine without a GPU would not know of each other.
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpu = device == "cpu" or (several and not has_gpu)
+    # A process may have to wait long for one that met slow videos.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))
+    return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])

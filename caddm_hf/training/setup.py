@@ -1,0 +1,173 @@
+"""What a training run is made of besides its data: the accelerator and the model."""
+
+import copy
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedType, ProjectConfiguration
+
+from ..checkpoint.imagenet import load_imagenet_weights
+from ..checkpoint.loading import ModelError, load_model
+from ..model.configuration_caddm import CaddmConfig
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from .config import TrainingConfig, TrainingError
+from .depthwise import DepthwiseGradients
+
+PLAIN_DATA_PARALLEL = (
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.MULTI_NPU,
+    DistributedType.MULTI_XPU,
+    DistributedType.MULTI_MLU,
+)
+
+
+def make_accelerator(config: TrainingConfig) -> Accelerator:
+    """The accelerator, or a TrainingError where it cannot do what is asked for."""
+    missing = set(config.trackers()) - {str(name) for name in get_available_trackers()}
+    if missing:
+        raise TrainingError(f"--report_to {min(missing)}: that package is not installed.")
+    if config.output_dir is None:
+        logging = None
+    else:
+        logging = ProjectConfiguration(config.output_dir, str(Path(config.output_dir) / "logs"))
+    try:
+        accelerator = Accelerator(
+            cpu=config.use_cpu,
+            mixed_precision=config.mixed_precision,
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            log_with=config.trackers() or None,
+            project_config=logging,
+        )
+    except ValueError as error:
+        raise TrainingError(f"Accelerate refuses: {error}") from error
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        # Accelerate would train in full precision without a word.
+        raise TrainingError("--mixed_precision fp16 needs a GPU; a CPU can do bf16.")
+    if accelerator.distributed_type not in PLAIN_DATA_PARALLEL:
+        raise TrainingError(
+            f"{accelerator.distributed_type} is not supported: the model fits one device, so "
+            "launch plain data-parallel processes."
+        )
+    launched_alone = "MASTER_ADDR" in os.environ and accelerator.num_processes == 1
+    if launched_alone and os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
+        print(
+            "note: accelerate launch --cpu starts a single process; for several: accelerate launch "
+            "--multi_gpu --num_processes N train_accelerate.py --use_cpu ...",
+            file=sys.stderr,
+        )
+    return accelerator
+
+
+def depthwise_gradients(accelerator: Accelerator) -> AbstractContextManager:
+    """What the forward pass is to run in: `DepthwiseGradients` where they help, else nothing."""
+    on_cpu = accelerator.device.type == "cpu"
+    return (
+        DepthwiseGradients() if on_cpu and accelerator.mixed_precision == "bf16" else nullcontext()
+    )
+
+
+def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
+    """The model with its first weights, a function of the options.
+
+    Raises:
+        TrainingError, WeightsError: the backbone does not exist or does not fit.
+    """
+    torch.manual_seed(config.seed)
+    try:
+        model = CaddmForDeepfakeDetection(
+            CaddmConfig(
+                backbone=config.backbone,
+                artifact_width=config.artifact_width,
+                image_size=config.image_size,
+                detection_loss_weight=config.detection_loss_weight,
+                genuine_negatives=config.genuine_negatives,
+            )
+        )
+    except ValueError as error:
+        raise TrainingError(f"The model cannot be made: {error}.") from error
+    if config.imagenet_weights:
+        load_imagenet_weights(model, config.imagenet_weights)
+    if config.initial_model:
+        model.load_state_dict(_weights_of("initial_model", config, model))
+    return model.to(memory_format=torch.channels_last)
+
+
+def weights_to_mix_in(
+    config: TrainingConfig, model: CaddmForDeepfakeDetection
+) -> dict[str, torch.Tensor]:
+    """The weights of which `initial_share` are to be published; none where that is 0.
+
+    Args:
+        config: names the model they are of, or else they are the present ones.
+        model: as `make_model` gave it.
+
+    Raises:
+        TrainingError: that model cannot be loaded or is of another shape.
+    """
+    if not config.initial_share:
+        return {}
+    if config.mixed_model:
+        return _weights_of("mixed_model", config, model)
+    return copy.deepcopy(model.state_dict())
+
+
+def _weights_of(
+    option: str, config: TrainingConfig, model: CaddmForDeepfakeDetection
+) -> dict[str, torch.Tensor]:
+    """The weights of the finished model that an option names, which fit this run's."""
+    name = getattr(config, option)
+    try:
+        other = load_model(name).model
+    except ModelError as error:
+        raise TrainingError(f"--{option}: {error}") from error
+    weights, own = other.state_dict(), model.state_dict()
+    if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in own.items()}:
+        raise TrainingError(
+            f"--{option} '{name}' has backbone {other.config.backbone} and artifact width "
+            f"{other.config.artifact_width}, which are not those of this run."
+        )
+    return weights
+
+
+def trackable(options: dict) -> dict:
+    """Options as trackers take them: numbers and text."""
+    return {
+        name: value if isinstance(value, int | float | str) else str(value)
+        for name, value in options.items()
+    }
+
+
+def describe_device(accelerator: Accelerator) -> str:
+    """The hardware in words."""
+    processes = accelerator.num_processes
+    if accelerator.device.type == "cuda":
+        return f"{processes} x {torch.cuda.get_device_name()}"
+    return (
+        f"{processes} process(es) of {torch.get_num_threads()} CPU threads ({platform.machine()})"
+    )
+
+
+def describe_weights(config: TrainingConfig) -> str:
+    """Where the first weights came from, and what was mixed into the last."""
+    if config.initial_model:
+        start = f"Training went on from the weights of {Path(config.initial_model).name}."
+    elif config.imagenet_weights is None:
+        start = "All weights started from random numbers."
+    else:
+        name = Path(config.imagenet_weights).name
+        start = f"The backbone started from ImageNet weights ({name})."
+    if not config.initial_share:
+        return start
+    return (
+        f"{start} The weights here are {config.initial_share:.0%} those of "
+        f"{Path(config.mixed_model or config.initial_model).name} and "
+        f"{1 - config.initial_share:.0%} what became of them."
+    )

@@ -1,0 +1,119 @@
+"""Training samples from a stream of rows, in an order that depends on nothing but the seed.
+
+A stream cannot be drawn from at random, so two passes are made over it, one for each class, each
+shuffled through a buffer. Every process walks through the same rows and decodes only those of its
+own batches; so reading is repeated for each of them, and `datasets` caches nothing. Resuming
+walks from the beginning, without decoding. Rows that belong together should not lie together:
+only neighbours are mixed.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import datasets
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..dataset.frame_table import FrameDataError, label_numbers, read_row
+from .samples import (
+    ORDER_STREAM,
+    Forgery,
+    ForgeryShares,
+    SampleMaker,
+    worker_options,
+)
+
+SHUFFLE_BUFFER = 1000
+BUFFER_STREAM = 5  # of random numbers, beside those of `training_samples`
+
+
+class StreamedFrames(IterableDataset):
+    """The samples of one process.
+
+    Args:
+        rows: a stream as `open_split` gives it.
+        maker: makes the samples.
+        shares: where forged samples come from, without cross-blends; half of all samples are
+            genuine.
+        draws: numbers of the run's samples to make, from a step's first to the last.
+        micro_batch: samples of one forward pass of one process.
+        processes, process: how many processes share the batches, and which this is.
+
+    Raises:
+        FrameDataError: the rows have no landmarks.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.IterableDataset,
+        maker: SampleMaker,
+        shares: ForgeryShares,
+        draws: range,
+        micro_batch: int,
+        processes: int = 1,
+        process: int = 0,
+    ):
+        if "landmarks" not in rows.features:
+            raise FrameDataError("--streaming needs rows with landmarks; these have none.")
+        self.rows = rows
+        self.maker = maker
+        self.shares = shares
+        self.draws = draws
+        self.micro_batch = micro_batch
+        self.processes = processes
+        self.process = process
+
+    def __iter__(self) -> Iterator[dict]:
+        streams = [self._endless(0), self._endless(1)]
+        for number in range(self.draws.stop):
+            forgery = self._forgery(number)
+            row = next(streams[forgery == Forgery.DATASET])
+            if number < self.draws.start:
+                continue
+            batch = (number - self.draws.start) // self.micro_batch
+            if batch % self.processes == self.process:
+                yield self._inputs(row, forgery, number)
+
+    def _inputs(self, row: dict, forgery: Forgery, number: int) -> dict:
+        frame = read_row(row, int(forgery == Forgery.DATASET))
+        if frame.points_xy is None:
+            raise FrameDataError(f"A row of video '{row['video_id']}' has no landmarks.")
+        return self.maker.inputs(self.maker.sample(frame, forgery, self.maker.rng(0, number)))
+
+    def _forgery(self, number: int) -> Forgery:
+        rng = np.random.default_rng([self.maker.seed, ORDER_STREAM, number])
+        if rng.random() < 0.5:
+            return Forgery.GENUINE
+        from_dataset = self.shares.dataset / (self.shares.dataset + self.shares.self_blend)
+        return Forgery.DATASET if rng.random() < from_dataset else Forgery.SELF_BLEND
+
+    def _endless(self, label: int) -> Iterator[dict]:
+        """Rows of a class, shuffled through a buffer, pass after pass.
+
+        `datasets` has such a buffer, too, but there the order depends on the loader's workers.
+        """
+        for epoch in count():
+            rng = np.random.default_rng([self.maker.seed, BUFFER_STREAM, label, epoch])
+            buffer: list[dict] = []
+            for row in self._rows_of(label):
+                if len(buffer) < SHUFFLE_BUFFER:
+                    buffer.append(row)
+                    continue
+                chosen = rng.integers(len(buffer))
+                yield buffer[chosen]
+                buffer[chosen] = row
+            if not buffer:
+                raise FrameDataError(f"The stream holds no {('genuine', 'fake')[label]} rows.")
+            yield from (buffer[chosen] for chosen in rng.permutation(len(buffer)))
+
+    def _rows_of(self, label: int) -> Iterator[dict]:
+        feature = self.rows.features["label"]
+        return (row for row in self.rows if label_numbers([row["label"]], feature)[0] == label)
+
+
+def streaming_loader(frames: StreamedFrames, workers: int) -> DataLoader:
+    """Batches of this process, in order; not to be prepared by the accelerator.
+
+    There is one worker at most: among several, `datasets` would divide the rows.
+    """
+    return DataLoader(frames, frames.micro_batch, **worker_options(min(workers, 1)))
