@@ -149,7 +149,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     from caddm_hf.detector.config import DetectionConfig
     from caddm_hf.guard.pool import GuardLimits, StartError
     from caddm_hf.media.files import MediaLimits
-    from caddm_hf.page_jobs import guarded_runner, named_runner
+    from caddm_hf.page.jobs import guarded_runner, named_runner
 
     max_bytes = options.max_upload_mb * 2**20
     config = DetectionConfig(frames=options.frames, limits=MediaLimits(max_file_bytes=max_bytes))
@@ -160,7 +160,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
         # Only this process is lent the GPU, and `spaces` wants to come before torch.
         import spaces  # noqa: F401
 
-        from caddm_hf.page_worker import LocalRunner, load_zero_gpu_detector
+        from caddm_hf.page.worker import LocalRunner, load_zero_gpu_detector
 
         own = LocalRunner(lambda: load_zero_gpu_detector(options.model, options.revision, config))
     else:
@@ -168,12 +168,12 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     try:
         own.start()
         # Imported while the worker loads the model.
-        from caddm_hf.example_media import make_examples
-        from caddm_hf.page_kept import KeptResults
-        from caddm_hf.page_layout import build_page
-        from caddm_hf.page_line import Line
-        from caddm_hf.page_models import ModelChoices
-        from caddm_hf.page_style import CSS, page_theme
+        from caddm_hf.page.examples import make_examples
+        from caddm_hf.page.kept_results import KeptResults
+        from caddm_hf.page.layout import build_page
+        from caddm_hf.page.line import Line
+        from caddm_hf.page.model_choice import ModelChoices
+        from caddm_hf.page.style import CSS, page_theme
 
         examples = make_examples(folder / "examples")
         try:

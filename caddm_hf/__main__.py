@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from .evaluation_commands import add_parsers
-from .export_command import add_export_parser
-from .scale_options import add_scale_options
+from .cli.evaluate import add_parsers
+from .cli.export import add_export_parser
+from .cli.options import add_scale_options
 
 DESCRIPTION = (
     "Deepfake detection with CADDM: score videos, measure and calibrate models, convert the "
@@ -89,13 +89,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command != "score":
             return options.run(options)
         if options.output is not None:
-            from .score_at_scale import score_at_scale
+            from .cli.score_many import score_at_scale
 
             return score_at_scale(options)
         if options.engine == "ray":
             print("error: --engine ray writes its results: give --output DIR", file=sys.stderr)
             return 2
-        from .score_command import score
+        from .cli.score import score
 
         return score(options)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ import app
 from caddm_hf import __main__ as command_line
 from caddm_hf.checkpoint import bundled as default_model
 from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.example_media import make_examples
+from caddm_hf.page.examples import make_examples
 from caddm_hf.report.files import report_bytes
 from caddm_hf.training.config import parse_training_config
 from support.made_collection import write_collection
@@ -236,7 +236,7 @@ def test_it_runs(command, workplace, monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def page_url(workplace) -> Iterator[str]:
     """The page as docs/app.md has it, on a free port."""
-    from caddm_hf.page_worker import DetectorHandle
+    from caddm_hf.page.worker import DetectorHandle
 
     handle = DetectorHandle(VideoDetector.untrained())
     examples = make_examples(workplace / "examples")

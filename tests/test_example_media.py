@@ -1,4 +1,4 @@
-"""caddm_hf.example_media: four small files with a face that can be judged."""
+"""caddm_hf.page.examples: four small files with a face that can be judged."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from caddm_hf.example_media import make_examples, swapped_portrait
 from caddm_hf.faces.detection import FaceDetector
 from caddm_hf.media.frames import probe_media
+from caddm_hf.page.examples import make_examples, swapped_portrait
 from support.media_checks import sampled
 
 

@@ -1,4 +1,4 @@
-"""caddm_hf.page_checks: in line, stopped for whom it should be, refused in one sentence."""
+"""caddm_hf.page.checks: in line, stopped for whom it should be, refused in one sentence."""
 
 import asyncio
 import threading
@@ -7,9 +7,9 @@ import pytest
 
 from caddm_hf.guard.pool import JobStoppedError, StartError
 from caddm_hf.media.files import MediaError
-from caddm_hf.page_checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
-from caddm_hf.page_jobs import CheckJob
-from caddm_hf.page_line import Line
+from caddm_hf.page.checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
+from caddm_hf.page.jobs import CheckJob
+from caddm_hf.page.line import Line
 from caddm_hf.report.verdicts import Verdict
 from support.made_reports import made_person, made_report
 from support.made_runners import made_checks

@@ -1,4 +1,4 @@
-"""caddm_hf.page_hand_on: the evidence file of a result."""
+"""caddm_hf.page.downloads: the evidence file of a result."""
 
 import asyncio
 import errno
@@ -6,8 +6,8 @@ import errno
 import gradio as gr
 import pytest
 
-from caddm_hf import page_hand_on
-from caddm_hf.page_kept import KeptResults
+from caddm_hf.page import downloads as page_hand_on
+from caddm_hf.page.kept_results import KeptResults
 from caddm_hf.report.files import ReportError
 from support.made_evidence import evidence_report
 

@@ -1,8 +1,8 @@
-"""caddm_hf.page_kept: results of the visitors who are there, within a budget."""
+"""caddm_hf.page.kept_results: results of the visitors who are there, within a budget."""
 
 import os
 
-from caddm_hf.page_kept import KeptResult, KeptResults
+from caddm_hf.page.kept_results import KeptResult, KeptResults
 from support.made_reports import made_person, made_report
 
 RESULT = KeptResult(made_report([made_person(1, [(0.0, 0.9), (1.0, 0.2)])]), "clip.mp4")

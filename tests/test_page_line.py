@@ -1,10 +1,10 @@
-"""caddm_hf.page_line: first come, first served, and everybody knows their place."""
+"""caddm_hf.page.line: first come, first served, and everybody knows their place."""
 
 import asyncio
 
 import pytest
 
-from caddm_hf.page_line import Line, LineFullError
+from caddm_hf.page.line import Line, LineFullError
 
 
 def test_visitors_are_served_in_order_and_hear_how_many_are_ahead():

@@ -1,12 +1,12 @@
-"""caddm_hf.page_models: which models may be chosen, and what their calibration allows."""
+"""caddm_hf.page.model_choice: which models may be chosen, and what their calibration allows."""
 
 import pytest
 
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.guard.pool import StartError
 from caddm_hf.model.configuration_caddm import CaddmConfig
-from caddm_hf.page_jobs import split_revision
-from caddm_hf.page_models import ModelChoiceError, ModelChoices, model_facts
+from caddm_hf.page.jobs import split_revision
+from caddm_hf.page.model_choice import ModelChoiceError, ModelChoices, model_facts
 from caddm_hf.report.verdicts import Thresholds
 from support.made_runners import MadeRunner
 

@@ -1,4 +1,4 @@
-"""caddm_hf.page_moments: what the page's script gets of each frame."""
+"""caddm_hf.page.moments: what the page's script gets of each frame."""
 
 import base64
 from dataclasses import replace
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from caddm_hf import page_moments
-from caddm_hf.page_moments import heat_layer, layer_uri, moments_of
+from caddm_hf.page import moments as page_moments
+from caddm_hf.page.moments import heat_layer, layer_uri, moments_of
 from caddm_hf.report.figures import overlay_heatmap
 from support.made_reports import made_face, made_person, made_report
 

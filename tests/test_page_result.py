@@ -1,4 +1,4 @@
-"""caddm_hf.page_result: what a visitor reads, and that a stranger's text stays text."""
+"""caddm_hf.page.result: what a visitor reads, and that a stranger's text stays text."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from caddm_hf.page_moments import moments_of
-from caddm_hf.page_result import error_html, report_html
+from caddm_hf.page.moments import moments_of
+from caddm_hf.page.result import error_html, report_html
 from caddm_hf.report.files import read_report, report_bytes
 from caddm_hf.report.video_report import Provenance
 from support.made_reports import made_person, made_report

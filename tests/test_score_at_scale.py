@@ -1,4 +1,4 @@
-"""caddm_hf.score_at_scale: many videos into a folder of results, on cores or elsewhere."""
+"""caddm_hf.cli.score_many: many videos into a folder of results, on cores or elsewhere."""
 
 import argparse
 import json
@@ -8,10 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from caddm_hf import score_at_scale
-from caddm_hf.guard.limits import GuardLimits, WorkerLostError
-from caddm_hf.scale_options import add_scale_options
-from caddm_hf.score_at_scale import (
+from caddm_hf.cli import score_many as score_at_scale
+from caddm_hf.cli.options import add_scale_options
+from caddm_hf.cli.score_many import (
     ScoreFolder,
     ScoreJob,
     ScoringSettings,
@@ -19,6 +18,7 @@ from caddm_hf.score_at_scale import (
     kept_name,
     lost_video,
 )
+from caddm_hf.guard.limits import GuardLimits, WorkerLostError
 from support.made_crashes import crashing_environment
 from support.made_datasets import made_frames, write_clip
 from support.made_server import running_server

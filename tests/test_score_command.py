@@ -14,8 +14,8 @@ import torch
 from skimage import data
 
 from caddm_hf.__main__ import main
+from caddm_hf.cli.score import _score_one, failure_dict, report_line
 from caddm_hf.media.files import MediaError
-from caddm_hf.score_command import _score_one, failure_dict, report_line
 from support.made_crashes import crashing_environment
 from support.made_media import claim_mp4_duration, write_audio, write_video
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 
 from caddm_hf.detector.config import DetectionConfig
-from caddm_hf.page_checks import Checks
-from caddm_hf.page_kept import KeptResults
-from caddm_hf.page_line import Line
-from caddm_hf.page_models import ModelChoices, ModelFacts
+from caddm_hf.page.checks import Checks
+from caddm_hf.page.kept_results import KeptResults
+from caddm_hf.page.line import Line
+from caddm_hf.page.model_choice import ModelChoices, ModelFacts
 from caddm_hf.report.verdicts import Thresholds
 
 FACTS = ModelFacts("some/model", None, True, Thresholds(0.4, 0.6))
@@ -42,6 +42,6 @@ def made_checks(answer: Callable, line: Line | None = None) -> Checks:
 
 def made_page(answer: Callable, examples: dict, facts: ModelFacts = FACTS):
     """The page around such a runner; not launched."""
-    from caddm_hf.page_layout import build_page
+    from caddm_hf.page.layout import build_page
 
     return build_page(made_choices(answer), facts, examples, Line(), KeptResults())

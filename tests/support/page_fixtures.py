@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from caddm_hf.example_media import make_examples
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.page.examples import make_examples
 from support.browser import chromium
 from support.made_media import write_video
 from support.page_visitor import Server, Visitor, page_server

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .report.video_report import VideoReport
+from ..report.video_report import VideoReport
 
 MOST_BYTES = 512 * 2**20
 OLDEST_S = 3600

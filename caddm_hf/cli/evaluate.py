@@ -213,7 +213,7 @@ def _add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def _runner(name: str) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        from .evaluation.runs import run_command
+        from ..evaluation.runs import run_command
 
         return run_command(name, options)
 

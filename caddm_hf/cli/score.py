@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .detector.config import DetectionConfig
-from .detector.guarded import DetectorSource, GuardedDetector, StartError
-from .guard.limits import JobFailedError
-from .guard.pool import ended_by_sigterm
-from .media.files import MediaError, MediaLimits, printable, public_name
-from .report.verdicts import Reason, Verdict
+from ..detector.config import DetectionConfig
+from ..detector.guarded import DetectorSource, GuardedDetector, StartError
+from ..guard.limits import JobFailedError
+from ..guard.pool import ended_by_sigterm
+from ..media.files import MediaError, MediaLimits, printable, public_name
+from ..report.verdicts import Reason, Verdict
 
 # What is taken from a folder; a file named on the command line is judged by its content.
 MEDIA_SUFFIXES = frozenset(

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import gradio as gr
 
-from .page_api import add_api
-from .page_checks import Checks
-from .page_file_tab import add_file_tab
-from .page_kept import KeptResults
-from .page_line import Line
-from .page_many_tab import add_many_tab
-from .page_models import ModelChoices, ModelFacts
-from .page_report_tab import add_report_tab
-from .page_settings import add_settings
-from .page_style import BANNER, HEADER, LIMITS
+from .api import add_api
+from .checks import Checks
+from .file_tab import add_file_tab
+from .kept_results import KeptResults
+from .line import Line
+from .many_tab import add_many_tab
+from .model_choice import ModelChoices, ModelFacts
+from .report_tab import add_report_tab
+from .settings import add_settings
+from .style import BANNER, HEADER, LIMITS
 
 # Uploads and results go an hour after they came; looked for every ten minutes.
 DELETE_EVERY_S, DELETE_AFTER_S = 600, 3600

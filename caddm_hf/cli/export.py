@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .core.atomic_files import PARTIAL_PREFIX, sync_folder
-from .runtime.names import RUNTIMES
+from ..core.atomic_files import PARTIAL_PREFIX, sync_folder
+from ..runtime.names import RUNTIMES
 
 WRONG_USE = 2
 
@@ -69,8 +69,8 @@ def run_export(options: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    from .checkpoint.loading import ModelError
-    from .dataset.frame_table import FrameDataError
+    from ..checkpoint.loading import ModelError
+    from ..dataset.frame_table import FrameDataError
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -88,10 +88,10 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from .checkpoint.loading import ModelError, load_model
-    from .runtime.backends import installed_runtimes, largest_difference, run_exported
-    from .runtime.export import export_network
-    from .runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported
+    from ..checkpoint.loading import ModelError, load_model
+    from ..runtime.backends import installed_runtimes, largest_difference, run_exported
+    from ..runtime.export import export_network
+    from ..runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported
 
     runtimes = installed_runtimes()
     runtime = options.backend or (runtimes[0] if runtimes else None)
@@ -117,7 +117,7 @@ def _export(options: argparse.Namespace) -> None:
         path = export_in_folder(output or Path(options.model), options.int8)
     crops = None
     if options.int8:
-        from .evaluation.int8 import divided_data, ranging_crops
+        from ..evaluation.int8 import divided_data, ranging_crops
 
         ranging, measured = divided_data(
             options.data, options.split, options.frames, options.max_videos, options.seed
@@ -134,6 +134,6 @@ def _export(options: argparse.Namespace) -> None:
     print(path)
     print(f"largest difference from torch in {runtime}: {largest_difference(network, loaded):.1e}")
     if options.int8:
-        from .evaluation.int8 import auc_change
+        from ..evaluation.int8 import auc_change
 
         print(auc_change(loaded, network, measured, options.frames, options.seed))

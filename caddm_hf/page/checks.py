@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .guard.pool import JobStoppedError, StartError
-from .media.files import MediaError
-from .page_jobs import CheckJob
-from .page_line import Line, LineFullError
-from .page_models import ModelChoiceError, ModelChoices
-from .report.rejudging import main_person_only, rejudge
-from .report.video_report import VideoReport
+from ..guard.pool import JobStoppedError, StartError
+from ..media.files import MediaError
+from ..report.rejudging import main_person_only, rejudge
+from ..report.video_report import VideoReport
+from .jobs import CheckJob
+from .line import Line, LineFullError
+from .model_choice import ModelChoiceError, ModelChoices
 
 logger = logging.getLogger(__name__)
 

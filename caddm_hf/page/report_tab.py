@@ -4,10 +4,10 @@ import asyncio
 
 import gradio as gr
 
-from .page_player import add_moments, add_result
-from .page_result import error_html, notice_html, report_html
-from .page_script import show_verdict_script
-from .report.files import ReportError, read_report
+from ..report.files import ReportError, read_report
+from .player import add_moments, add_result
+from .result import error_html, notice_html, report_html
+from .script import show_verdict_script
 
 NOTHING_YET = "Choose a report.json, or the evidence file that holds one."
 TRUST = (

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import gradio as gr
 
-from .page_checks import CheckFailedError, Checks, CheckStoppedError, Tell
-from .page_jobs import AnnotateJob
-from .page_kept import KeptResult, KeptResults
-from .report.annotated_video import annotated_video_suffix
-from .report.evidence import evidence_name, write_evidence
-from .report.files import ReportError
-from .report.video_report import VideoReport
-from .report.words import is_picture
+from ..report.annotated_video import annotated_video_suffix
+from ..report.evidence import evidence_name, write_evidence
+from ..report.files import ReportError
+from ..report.video_report import VideoReport
+from ..report.words import is_picture
+from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .jobs import AnnotateJob
+from .kept_results import KeptResult, KeptResults
 
 NO_RESULT = "There is no result to work on any more; please check the file again."
 

@@ -9,8 +9,7 @@ import json
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .page_moments import heat_layer, layer_uri, moments_of
-from .report.figures import (
+from ..report.figures import (
     SuspiciousFace,
     data_uri,
     heatmap_legend,
@@ -19,10 +18,10 @@ from .report.figures import (
     show_percent,
     show_time,
 )
-from .report.gallery import face_pictures
-from .report.verdicts import Judgement
-from .report.video_report import PersonReport, VideoReport
-from .report.words import (
+from ..report.gallery import face_pictures
+from ..report.verdicts import Judgement
+from ..report.video_report import PersonReport, VideoReport
+from ..report.words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     VERDICT_WORDS,
@@ -30,6 +29,7 @@ from .report.words import (
     probability_meaning,
     verdict_meaning,
 )
+from .moments import heat_layer, layer_uri, moments_of
 
 # More cards than this are folded away, and so is who could not be judged beside those who could.
 MOST_CARDS = 6

@@ -3,18 +3,18 @@
 import threading
 from collections.abc import Callable
 
-from .checkpoint.bundled import default_detector
-from .checkpoint.loading import LoadedModel
-from .detector.config import DetectionConfig
-from .detector.provenance import record_provenance
-from .detector.video_detector import Progress, VideoDetector
-from .guard.pool import JobStoppedError, StartError
-from .media.files import MediaError
-from .page_jobs import AnnotateJob, CheckJob
-from .page_models import ModelFacts, model_facts
-from .report.annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
-from .report.video_report import VideoReport
-from .runtime.zero_gpu import ZeroGpuNetwork
+from ..checkpoint.bundled import default_detector
+from ..checkpoint.loading import LoadedModel
+from ..detector.config import DetectionConfig
+from ..detector.provenance import record_provenance
+from ..detector.video_detector import Progress, VideoDetector
+from ..guard.pool import JobStoppedError, StartError
+from ..media.files import MediaError
+from ..report.annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
+from ..report.video_report import VideoReport
+from ..runtime.zero_gpu import ZeroGpuNetwork
+from .jobs import AnnotateJob, CheckJob
+from .model_choice import ModelFacts, model_facts
 
 
 class DetectorHandle:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from .guard.engines import ENGINES
-from .runtime.names import add_backend_option
+from ..guard.engines import ENGINES
+from ..runtime.names import add_backend_option
 
 OUTPUT_FORMATS = ("jsonl", "parquet")
 

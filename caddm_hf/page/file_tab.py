@@ -7,14 +7,14 @@ from typing import Literal
 
 import gradio as gr
 
-from .page_checks import CheckFailedError, Checks, CheckStoppedError
-from .page_hand_on import HandOn, add_hand_on, evidence_file, wire_annotate
-from .page_kept import KeptResult, KeptResults
-from .page_player import Player, add_player, add_result
-from .page_result import error_html, notice_html, report_html
-from .page_script import new_file_script, show_verdict_script
-from .page_settings import Settings, options_of
-from .report.words import is_picture
+from ..report.words import is_picture
+from .checks import CheckFailedError, Checks, CheckStoppedError
+from .downloads import HandOn, add_hand_on, evidence_file, wire_annotate
+from .kept_results import KeptResult, KeptResults
+from .player import Player, add_player, add_result
+from .result import error_html, notice_html, report_html
+from .script import new_file_script, show_verdict_script
+from .settings import Settings, options_of
 
 NOTHING_YET = "The result will appear here."
 STOPPED = "Stopped. Nothing was judged."

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .core.hub_ids import HUB_ID
-from .detector.config import DetectionConfig
-from .guard.pool import GuardedWorkers, GuardLimits
-from .page_models import ModelChoiceError
-from .report.video_report import VideoReport
+from ..core.hub_ids import HUB_ID
+from ..detector.config import DetectionConfig
+from ..guard.pool import GuardedWorkers, GuardLimits
+from ..report.video_report import VideoReport
+from .model_choice import ModelChoiceError
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def guarded_runner(
 
 
 def _load(model: str | None, revision: str | None, config: DetectionConfig):
-    from .page_worker import load_detector  # torch comes with it: not for the page's process
+    from .worker import load_detector  # torch comes with it: not for the page's process
 
     # Instead of a lock shared with other processes, which a killed worker would leave behind.
     tqdm.set_lock(threading.RLock())

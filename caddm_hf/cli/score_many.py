@@ -31,15 +31,15 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
-from .core.atomic_files import remove_abandoned, write_atomically
-from .core.liveness import sign_of_life
-from .guard.child import is_want_of_memory
-from .guard.engines import Engine, EngineError, open_engine
-from .guard.limits import WorkerLostError
-from .media.files import printable, public_name, shown_name
+from ..core.atomic_files import remove_abandoned, write_atomically
+from ..core.liveness import sign_of_life
+from ..guard.child import is_want_of_memory
+from ..guard.engines import Engine, EngineError, open_engine
+from ..guard.limits import WorkerLostError
+from ..media.files import printable, public_name, shown_name
 
 if TYPE_CHECKING:
-    from .detector.video_detector import VideoDetector
+    from ..detector.video_detector import VideoDetector
 
 RUN_FILE = "run.json"
 MOST_UNDONE = 5  # videos that could not be scored for now before the run is given up
@@ -84,7 +84,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
     0 when every video was scored, 1 when one could not be read, 2 when the command or the model
     cannot be used, 3 when something is still to be done.
     """
-    from .checkpoint.loading import ModelError
+    from ..checkpoint.loading import ModelError
 
     try:
         settings = ScoringSettings(
@@ -148,7 +148,7 @@ def _resolved_model(model: str | None) -> str:
 
     Workers have other working folders and may lack the bundled model: they must not choose.
     """
-    from .checkpoint.bundled import bundled_model
+    from ..checkpoint.bundled import bundled_model
 
     if model is None:
         return str(bundled_model())
@@ -161,7 +161,7 @@ def expand_videos(inputs: Iterable[str]) -> list[str]:
     Raises:
         ValueError: one of them holds no media files, in one sentence.
     """
-    from .score_command import MEDIA_SUFFIXES
+    from .score import MEDIA_SUFFIXES
 
     videos: dict[str, None] = {}  # in order, each once
     for entry in inputs:
@@ -211,8 +211,8 @@ def score_video(job: ScoreJob) -> dict:
     """
     import torch
 
-    from .media.files import MediaError
-    from .score_command import failure_dict
+    from ..media.files import MediaError
+    from .score import failure_dict
 
     torch.set_num_threads(1)
     name = kept_name(job.video)
@@ -235,7 +235,7 @@ def score_video(job: ScoreJob) -> dict:
 
 def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
     """As `score_video`, of a video that took its worker along."""
-    from .score_command import failure_dict
+    from .score import failure_dict
 
     name = kept_name(job.video)
     if loss.cause == "killed":  # by the system, twice: it need not be the video's doing
@@ -248,8 +248,8 @@ def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
 @lru_cache(maxsize=1)
 def _detector(settings: ScoringSettings) -> "VideoDetector":
     """One in a worker."""
-    from .detector.config import DetectionConfig
-    from .detector.video_detector import VideoDetector
+    from ..detector.config import DetectionConfig
+    from ..detector.video_detector import VideoDetector
 
     config = DetectionConfig(
         frames=settings.frames, allow_private_addresses=settings.allow_private_addresses

@@ -5,10 +5,10 @@ Their descriptions are these functions' docstrings: Gradio shows them to whoever
 
 import gradio as gr
 
-from .page_checks import CheckFailedError, CheckOptions, Checks, CheckStoppedError
-from .page_hand_on import annotated_file, evidence_file
-from .page_kept import KeptResult, KeptResults
-from .page_settings import EVERYBODY, MAIN_PERSON
+from .checks import CheckFailedError, CheckOptions, Checks, CheckStoppedError
+from .downloads import annotated_file, evidence_file
+from .kept_results import KeptResult, KeptResults
+from .settings import EVERYBODY, MAIN_PERSON
 
 STOPPED = "The check was stopped."
 NO_FILE = "No file was given."

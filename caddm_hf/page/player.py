@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from .page_result import notice_html
-from .page_script import PREVIEW_FAILS, SET_STRENGTH, moments_script
+from .result import notice_html
+from .script import PREVIEW_FAILS, SET_STRENGTH, moments_script
 
 MOMENT_PANEL = '<div class="moment-view" aria-live="polite" hidden></div>'
 STRENGTH_INFO = "How strongly heatmaps cover the faces."

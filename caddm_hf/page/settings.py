@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from .page_checks import CheckFailedError, CheckOptions, Checks, CheckStoppedError
-from .page_models import ModelFacts
+from .checks import CheckFailedError, CheckOptions, Checks, CheckStoppedError
+from .model_choice import ModelFacts
 
 FRAMES_INFO = (
     "Looked at, evenly over the whole video. More take longer and can catch a forgery that lasts "

@@ -8,17 +8,17 @@ from pathlib import Path
 import gradio as gr
 from jinja2 import Environment, StrictUndefined
 
-from .page_checks import CheckFailedError, Checks, CheckStoppedError, Tell
-from .page_file_tab import AT_ONCE
-from .page_hand_on import add_hand_on, evidence_file, wire_annotate
-from .page_kept import KeptResult, KeptResults
-from .page_player import add_player, add_result
-from .page_result import error_html, notice_html, report_html
-from .page_script import SHOW_FILE, TABLE_SCRIPT, show_verdict_script
-from .page_settings import Settings, options_of
-from .report.figures import show_percent
-from .report.video_report import VideoReport
-from .report.words import VERDICT_WORDS, is_picture
+from ..report.figures import show_percent
+from ..report.video_report import VideoReport
+from ..report.words import VERDICT_WORDS, is_picture
+from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .downloads import add_hand_on, evidence_file, wire_annotate
+from .file_tab import AT_ONCE
+from .kept_results import KeptResult, KeptResults
+from .player import add_player, add_result
+from .result import error_html, notice_html, report_html
+from .script import SHOW_FILE, TABLE_SCRIPT, show_verdict_script
+from .settings import Settings, options_of
 
 KIND = "many"
 SHOWN = "many-shown"  # where the row that was chosen is kept

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .detector.config import DetectionConfig
-from .guard.pool import StartError
-from .model.configuration_caddm import CaddmConfig
-from .report.verdicts import Thresholds
-from .report.words import shown_model_name
+from ..detector.config import DetectionConfig
+from ..guard.pool import StartError
+from ..model.configuration_caddm import CaddmConfig
+from ..report.verdicts import Thresholds
+from ..report.words import shown_model_name
 
 # For models that were not calibrated: (fake_above, real_below, what it means).
 UNCALIBRATED_CHOICES = (
