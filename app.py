@@ -147,9 +147,9 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     os.environ.setdefault("GRADIO_TEMP_DIR", str(folder / "uploads"))
 
     from caddm_hf.detector.config import DetectionConfig
-    from caddm_hf.guard.pool import GuardLimits, StartError
-    from caddm_hf.media.files import MediaLimits
-    from caddm_hf.page.jobs import guarded_runner, named_runner
+    from caddm_hf.guard.limits import GuardLimits, StartError
+    from caddm_hf.media.limits import MediaLimits
+    from caddm_hf.page.runners import guarded_runner, named_runner
 
     max_bytes = options.max_upload_mb * 2**20
     config = DetectionConfig(frames=options.frames, limits=MediaLimits(max_file_bytes=max_bytes))
@@ -160,7 +160,8 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
         # Only this process is lent the GPU, and `spaces` wants to come before torch.
         import spaces  # noqa: F401
 
-        from caddm_hf.page.worker import LocalRunner, load_zero_gpu_detector
+        from caddm_hf.page.runners import LocalRunner
+        from caddm_hf.page.worker import load_zero_gpu_detector
 
         own = LocalRunner(lambda: load_zero_gpu_detector(options.model, options.revision, config))
     else:

@@ -15,7 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from caddm_hf.training.config import TrainingConfig, TrainingError, parse_training_config
+from caddm_hf.core.errors import TrainingError
+from caddm_hf.training.config import TrainingConfig, parse_training_config
 
 if __name__ == "__main__":
     # Before the imports that take seconds, so that help and mistakes are answered at once.
@@ -31,7 +32,7 @@ from caddm_hf.checkpoint.card import TrainingFacts
 from caddm_hf.checkpoint.imagenet import WeightsError
 from caddm_hf.checkpoint.publish import open_repository, push_model_folder, write_model_folder
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.training.checkpoints import (
     LOG_FILE,
     PREDICTIONS_FILE,

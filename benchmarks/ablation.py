@@ -27,7 +27,7 @@ from caddm_hf.checkpoint.card import versions
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.score_table import Videos, gather_videos, keep
-from caddm_hf.metrics.statistics import area_under_roc
+from caddm_hf.metrics.video_metrics.video_scores import area_under_roc
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_SWAP = ("--facial_swap", "none")

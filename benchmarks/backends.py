@@ -24,7 +24,7 @@ import torch
 
 import _paths  # noqa: F401
 from caddm_hf.checkpoint.loading import LoadedModel
-from caddm_hf.detector.scoring import CROPS_A_CORE, TorchNetwork
+from caddm_hf.detector.scoring import CROPS_A_CORE
 from caddm_hf.detector.threads import worker_threads
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
@@ -37,6 +37,7 @@ from caddm_hf.runtime.backends import (
 )
 from caddm_hf.runtime.export import export_network
 from caddm_hf.runtime.exported import export_in_folder, fingerprint, read_exported
+from caddm_hf.runtime.network import TorchNetwork
 
 ARTIFACT_WIDTHS = {"tf_efficientnet_lite0": 192}  # the paper's module for the paper's backbones
 NETWORKS = ("resnet34", "tf_efficientnet_lite0", "tf_efficientnet_b4")

@@ -16,8 +16,8 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 import datasets
 
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.dataset.genuine import open_genuine_pictures
+from caddm_hf.dataset.schema import FrameDataError
 
 
 def join_pictures(names: Sequence[str], rows: Sequence[int | None], out: Path) -> list[int]:

@@ -18,7 +18,9 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 import numpy as np
 
 from caddm_hf.core.atomic_files import write_atomically
-from caddm_hf.dataset.frame_table import FrameDataError, FrameTable, open_split
+from caddm_hf.dataset.frame_table import FrameTable
+from caddm_hf.dataset.opening import open_split
+from caddm_hf.dataset.schema import FrameDataError
 
 
 def in_first_part(source_id: str, share: float) -> bool:

@@ -11,16 +11,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..faces.landmarks import (
-    alpha_blend,
-    check_points,
-    face_outline,
-    fill_outline,
-    five_points,
-    match_colour,
-)
+from ..faces.landmarks import check_points, face_outline, fill_outline, five_points
 from ..model.face_alignment import fit_similarity, transform_points, warp_face
-from .blending import blend, random_mask
+from .blending import alpha_blend, blend, match_colour, random_mask
 from .changes import NOMINAL_SIZE, SUBTLE_LEVELS, changed_box, visible_change
 from .degradations import TrainingDegradations, check_image, degrade
 from .facial_swap import (

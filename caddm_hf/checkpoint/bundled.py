@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
+from ..core.errors import ModelError
 from ..detector.config import DetectionConfig
 from ..detector.video_detector import VideoDetector
-from .loading import ModelError
 
 BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "caddm-lite0"
 

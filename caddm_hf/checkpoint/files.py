@@ -27,6 +27,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..core.errors import ModelError
 from ..core.hub_ids import HUB_ID
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
@@ -45,10 +46,6 @@ PROCESSOR_KEYS = (*(set(inspect.signature(CaddmImageProcessor).parameters) - {"k
 LARGEST_NUMBER = 1e6  # in either file; everything sensible is far below
 LEAST_TEMPERATURE = 1e-3
 LARGEST_BIAS = 1e3  # the largest logit of a double is 745
-
-
-class ModelError(ValueError):
-    """A model that cannot be used; the message is one sentence for the person who chose it."""
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ..core.errors import ModelError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from .files import (
-    ModelError,
-    find_model_files,
-    first_line,
-    read_config,
-    read_processor,
-    read_weights,
-)
+from .files import find_model_files, first_line, read_config, read_processor, read_weights
 
 # The slim CPU model that stands in while no trained checkpoint is at hand.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.atomic_files import PARTIAL_PREFIX, sync_folder
+from ..core.errors import TrainingError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from ..training.config import TrainingError
 from .card import TrainingFacts, write_model_card
 
 LIST_FILE = "config.json"  # moved last: without it the folder is no model

@@ -69,8 +69,8 @@ def run_export(options: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    from ..checkpoint.loading import ModelError
-    from ..dataset.frame_table import FrameDataError
+    from ..core.errors import ModelError
+    from ..dataset.schema import FrameDataError
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -88,7 +88,8 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ..checkpoint.loading import ModelError, load_model
+    from ..checkpoint.loading import load_model
+    from ..core.errors import ModelError
     from ..runtime.backends import installed_runtimes, largest_difference, run_exported
     from ..runtime.export import export_network
     from ..runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported

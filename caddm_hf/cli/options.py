@@ -3,7 +3,7 @@
 import argparse
 
 from ..guard.engines import ENGINES
-from ..runtime.names import add_backend_option
+from ..runtime.names import BACKENDS
 
 OUTPUT_FORMATS = ("jsonl", "parquet")
 
@@ -26,3 +26,15 @@ def add_scale_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--workers", type=int, metavar="N", help="videos at once (one a core)")
     group.add_argument("--ray-address", metavar="ADDRESS", help="of an existing Ray cluster")
+
+
+def add_backend_option(parser: argparse._ActionsContainer) -> None:
+    """`--backend`, which `inference_backends.open_network` understands."""
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        metavar="NAME",
+        help="what computes the network: torch, onnx or openvino (auto: the fastest that is "
+        f"installed), or one of {', '.join(n for n in BACKENDS if '-' in n)}",
+    )

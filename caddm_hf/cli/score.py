@@ -9,18 +9,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..detector.config import DetectionConfig
-from ..detector.guarded import DetectorSource, GuardedDetector, StartError
-from ..guard.limits import JobFailedError
+from ..detector.guarded import DetectorSource, GuardedDetector
+from ..guard.limits import JobFailedError, StartError
 from ..guard.pool import ended_by_sigterm
-from ..media.files import MediaError, MediaLimits, printable, public_name
+from ..media.limits import MediaError, MediaLimits
+from ..media.names import MEDIA_SUFFIXES, printable, public_name
 from ..report.verdicts import Reason, Verdict
-
-# What is taken from a folder; a file named on the command line is judged by its content.
-MEDIA_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".m2ts", ".mpg"}
-    | {".mpeg", ".wmv", ".ogv", ".mxf", ".gif", ".apng"}
-    | {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-)
 
 
 def media_paths(inputs: list[str]) -> Iterator[str]:

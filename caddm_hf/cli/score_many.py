@@ -36,7 +36,7 @@ from ..core.liveness import sign_of_life
 from ..guard.child import is_want_of_memory
 from ..guard.engines import Engine, EngineError, open_engine
 from ..guard.limits import WorkerLostError
-from ..media.files import printable, public_name, shown_name
+from ..media.names import printable, public_name, shown_name
 
 if TYPE_CHECKING:
     from ..detector.video_detector import VideoDetector
@@ -84,7 +84,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
     0 when every video was scored, 1 when one could not be read, 2 when the command or the model
     cannot be used, 3 when something is still to be done.
     """
-    from ..checkpoint.loading import ModelError
+    from ..core.errors import ModelError
 
     try:
         settings = ScoringSettings(
@@ -161,7 +161,7 @@ def expand_videos(inputs: Iterable[str]) -> list[str]:
     Raises:
         ValueError: one of them holds no media files, in one sentence.
     """
-    from .score import MEDIA_SUFFIXES
+    from ..media.names import MEDIA_SUFFIXES
 
     videos: dict[str, None] = {}  # in order, each once
     for entry in inputs:
@@ -211,7 +211,7 @@ def score_video(job: ScoreJob) -> dict:
     """
     import torch
 
-    from ..media.files import MediaError
+    from ..media.limits import MediaError
     from .score import failure_dict
 
     torch.set_num_threads(1)

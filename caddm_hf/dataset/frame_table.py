@@ -17,41 +17,16 @@ place, and missing landmarks are found by `point_search`.
 """
 
 import hashlib
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import datasets
 import numpy as np
 import pyarrow as pa
 
-from ..core.hub_ids import HUB_ID
 from ..faces.landmarks import check_points, face_outline, fill_outline
-from .parquet import load_files, load_from_hub
-from .pictures import FrameDataError, decode_picture
-
-FRAME_FEATURES = datasets.Features(
-    {
-        "image": datasets.Image(),
-        "source_image": datasets.Image(),
-        "landmarks": datasets.List(datasets.List(datasets.Value("float32"), length=2)),
-        "label": datasets.ClassLabel(names=["real", "fake"]),
-        "method": datasets.Value("string"),
-        "video_id": datasets.Value("string"),
-        "source_video_id": datasets.Value("string"),
-        "frame_index": datasets.Value("int32"),
-        "time_s": datasets.Value("float64"),
-        "dataset": datasets.Value("string"),
-        "compression": datasets.Value("string"),
-    }
-)
-NEEDED_COLUMNS = ("image", "label", "video_id")
-PICTURE_COLUMNS = ("image", "source_image")
-LABELS = {"real": 0, "fake": 1}
-
-SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev", "test")}
+from .pictures import decode_picture
+from .schema import FRAME_FEATURES, PICTURE_COLUMNS, FrameDataError, label_numbers
 
 # A pair is the same moment if the surroundings of the face differ by less than this, in grey
 # levels. On DFDC face crops aligned pairs lie around 3 and pairs of different moments around 20,
@@ -104,117 +79,6 @@ class FrameRow:
             return False
         levels = cv2.mean(cv2.absdiff(small, small_source), outside)[:3]
         return sum(levels) / 3 < SAME_FRAME_LEVELS
-
-
-def open_split(
-    name: str,
-    split: str,
-    streaming: bool = False,
-    needed_columns: Sequence[str] = NEEDED_COLUMNS,
-) -> datasets.Dataset | datasets.IterableDataset | None:
-    """One split of a collection, its pictures not decoded.
-
-    Args:
-        name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
-        split: "train" or "validation"; a test split stands in for a missing validation split.
-        streaming: read rows as they are asked for.
-        needed_columns: without these the collection is refused.
-
-    Returns:
-        the split, or None if the collection has no such split.
-
-    Raises:
-        FrameDataError: there is no such collection, it cannot be read, or columns are missing.
-    """
-    try:
-        if Path(name).exists():
-            files = _parquet_files(Path(name), split)
-            if not files:
-                return None
-            rows = load_files(name, files, split, streaming)
-        elif HUB_ID.fullmatch(name):
-            found = datasets.get_dataset_split_names(name)
-            chosen = next((known for known in SPLIT_NAMES[split] if known in found), None)
-            if chosen is None:
-                return None
-            rows = load_from_hub(name, chosen, streaming)
-        else:
-            raise FrameDataError(
-                f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "
-                "user/name."
-            )
-    except FrameDataError:
-        raise
-    except Exception as error:  # `datasets` and the Hub client raise whatever they meet
-        raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
-    features = rows.features
-    if features is None:  # a stream of a format without a schema
-        raise FrameDataError(f"Data '{name}' does not say which columns it has.")
-    missing = [column for column in needed_columns if column not in features]
-    if missing:
-        raise FrameDataError(
-            f"Data '{name}' lacks the column '{missing[0]}'; it has {', '.join(sorted(features))}."
-        )
-    for column in PICTURE_COLUMNS:
-        if column in features:
-            if not isinstance(features[column], datasets.Image):
-                raise FrameDataError(f"Column '{column}' of '{name}' does not hold pictures.")
-            rows = rows.cast_column(column, datasets.Image(decode=False))
-    return rows
-
-
-def _parquet_files(path: Path, split: str) -> list[str]:
-    """Files whose name begins with one of the split's names; unnamed files are for training."""
-    if path.is_file():
-        return [str(path)] if split == "train" else []
-    files = sorted(path.rglob("*.parquet"))
-    if not files:
-        raise FrameDataError(f"Folder '{path}' holds no Parquet files.")
-    names = {file: re.split(r"[-_.]", file.name.lower())[0] for file in files}
-    for known in SPLIT_NAMES[split]:
-        chosen = [str(file) for file in files if names[file] == known]
-        if chosen:
-            return chosen
-    every_name = [known for split_names in SPLIT_NAMES.values() for known in split_names]
-    if split == "train" and not set(names.values()) & set(every_name):
-        return [str(file) for file in files]
-    return []
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line; `datasets` hides causes behind others."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = str(error).strip().splitlines()
-    return text[0][:200] if text else type(error).__name__
-
-
-def label_numbers(labels: Sequence, feature: object) -> np.ndarray:
-    """Labels of a dataset's column as (N,) int64 with 0 = real and 1 = fake.
-
-    Args:
-        labels: as stored: class numbers, or the words real and fake.
-        feature: the column's feature; the names of a ClassLabel decide, whatever their order.
-
-    Raises:
-        FrameDataError: a label is neither real nor fake.
-    """
-    names = getattr(feature, "names", None)
-    if names is not None:
-        meanings = {
-            number: LABELS[name.lower()]
-            for number, name in enumerate(names)
-            if name.lower() in LABELS
-        }
-    else:
-        meanings = {0: 0, 1: 1} | LABELS
-    try:
-        numbers = [meanings[label] for label in labels]
-    except KeyError as error:
-        label = error.args[0]
-        shown = names[label] if names and label in range(len(names)) else label
-        raise FrameDataError(f"Label {shown!r} is neither real nor fake.") from None
-    return np.array(numbers, np.int64)
 
 
 def read_row(

@@ -9,7 +9,8 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from .frame_table import FrameDataError, label_numbers, open_split
+from .opening import open_split
+from .schema import FrameDataError, label_numbers
 
 
 def open_genuine_pictures(name: str, limit: int | None = None) -> datasets.Dataset:

@@ -12,7 +12,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from ..core.hub_ids import HUB_ID
-from .frame_table import FrameDataError
+from .schema import FrameDataError
 
 ACCOUNTS_FILE = "videos.jsonl"
 MOST_BYTES = 256 * 2**20  # half a million videos

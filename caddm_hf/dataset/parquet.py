@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .pictures import FrameDataError
+from .schema import FrameDataError
 
 # Pictures hardly shrink in Parquet; texts, numbers and rows without values do, but are few.
 MOST_GROWTH = 8

@@ -13,14 +13,11 @@ import numpy as np
 from huggingface_hub.constants import HF_HUB_CACHE
 from PIL import Image
 
-from ..media.files import MediaLimits
+from ..media.limits import MediaLimits
 from ..media.pictures import PICTURE_FORMATS
+from .schema import FrameDataError
 
 LIMITS = MediaLimits()
-
-
-class FrameDataError(ValueError):
-    """A collection that cannot be used; the message is one sentence for who chose it."""
 
 
 def picture_bytes(picture: dict | None, name: str | None = None) -> bytes:

@@ -16,7 +16,8 @@ import torch
 from tqdm.auto import tqdm
 
 from ..core.atomic_files import write_atomically
-from .frame_table import FrameDataError, FrameTable
+from .frame_table import FrameTable
+from .schema import FrameDataError
 
 SEARCHED_SIDE = 160
 ROWS_AT_ONCE = 32

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ..media.files import MediaLimits
+from ..media.limits import MediaLimits
 from ..report.verdicts import Thresholds
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..guard.limits import GuardLimits, StartError, WorkerLostError
 from ..guard.pool import GuardedWorkers
-from ..media.files import shown_address, shown_name
+from ..media.names import shown_address, shown_name
 from .config import DetectionConfig
 
 if TYPE_CHECKING:

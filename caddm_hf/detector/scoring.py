@@ -6,66 +6,18 @@ can take the place of torch without the rest knowing.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
-from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from ..runtime.network import CropNetwork
 
 # Crops in one call of a network that leaves the other cores to further calls: as fast a crop as
 # larger batches, and the cores end at about the same time.
 CROPS_A_CORE = 4
-
-
-class CropNetwork(Protocol):
-    """What computes a network's answer on some runtime.
-
-    Attributes:
-        calls_at_once: how many calls may run side by side, each in a thread of its own. A
-            runtime that spreads one call over all cores by itself says 1.
-    """
-
-    calls_at_once: int
-
-    def __call__(self, pixel_values: Tensor) -> CaddmOutput:
-        """The answer to a batch.
-
-        Args:
-            pixel_values: (B, 3, S, S) float32 on the CPU, as the image processor made them.
-
-        Returns:
-            `logits` (B, 2), `anchor_offsets` (B, 168, 4) and `anchor_logits` (B, 168, 2); the
-            other fields may be left out.
-        """
-
-
-class TorchNetwork:
-    """The model itself: channels-last, in half precision on a GPU.
-
-    Args:
-        model: moved to `device`, in eval mode.
-        device: torch device.
-    """
-
-    def __init__(self, model: CaddmForDeepfakeDetection, device: torch.device):
-        self.model = model.eval().to(device, memory_format=torch.channels_last)
-        self.device = device
-        self.calls_at_once = torch.get_num_threads() if device.type == "cpu" else 1
-
-    def __call__(self, pixel_values: Tensor) -> CaddmOutput:
-        """As `CropNetwork`."""
-        values = pixel_values.to(
-            self.device, self.model.dtype, memory_format=torch.channels_last, non_blocking=True
-        )
-        # Ampere and later compute bfloat16, which cannot overflow, as fast as float16.
-        on_gpu = self.device.type == "cuda"
-        half = torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float16
-        with torch.autocast(self.device.type, half, enabled=on_gpu):
-            return self.model(values)
 
 
 @dataclass(frozen=True)

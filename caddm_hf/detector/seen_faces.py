@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..faces.detection import DetectedFace
-from ..media.files import MediaInfo
+from ..media.limits import MediaInfo
 from .scoring import CropScorer, CropScores
 
 

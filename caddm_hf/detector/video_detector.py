@@ -1,4 +1,4 @@
-"""The detector: a video in, a `VideoReport` out, and the transformers pipeline around it.
+"""The detector: a video in, a `VideoReport` out.
 
     detector = VideoDetector.from_pretrained("user/name")
     report = detector("clip.mp4")
@@ -19,17 +19,14 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification, Pipeline
-from transformers.pipelines import PIPELINE_REGISTRY
 
 from ..checkpoint.loading import LoadedModel, load_model, untrained_model
 from ..faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from ..faces.tracking import FaceTracker
 from ..media.download import local_media
-from ..media.files import MediaError, MediaInfo
 from ..media.frames import SampledFrame, iterate_sampled_frames, probe_media
+from ..media.limits import MediaError, MediaInfo
 from ..media.prefetch import FramePrefetch, frames_within
-from ..model.configuration_caddm import CaddmConfig
 from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
@@ -37,14 +34,14 @@ from ..report.verdicts import LogitScaling, Thresholds, judge_person, judge_vide
 from ..report.video_report import FaceScore, PersonReport, VideoReport
 from ..report.warnings import face_warnings, reading_warnings
 from ..runtime.backends import open_network
+from ..runtime.network import CropNetwork, TorchNetwork
 from .config import DetectionConfig
-from .scoring import CropNetwork, CropScorer, CropScores, TorchNetwork
+from .scoring import CropScorer, CropScores
 from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
 from .threads import worker_threads
 
 Progress = Callable[[str, int, int], None]
 
-TASK = "video-deepfake-detection"
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
 # Memory for the frames in which faces are sought at one time.
 SEARCHED_BYTES = 128 * 2**20
@@ -348,52 +345,3 @@ def _face_score(
         artifact_boxes=boxes,
         alignment=seen.alignment,
     )
-
-
-class VideoDeepfakePipeline(Pipeline):
-    """`pipeline("video-deepfake-detection", model=..., image_processor=...)`.
-
-    Takes a path or URL (or a list of them) and gives `VideoReport.to_dict()`; `frames` may be
-    given when it is made or called.
-    """
-
-    _load_image_processor = True
-    _load_processor = False
-    _load_tokenizer = False
-    _load_feature_extractor = False
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        name = self.model.config._name_or_path or "in memory"
-        revision = getattr(self.model.config, "_commit_hash", None)
-        loaded = LoadedModel(self.model, self.image_processor, name, revision)
-        self.detector = VideoDetector(loaded, device=self.device)
-
-    def _sanitize_parameters(self, frames: int | None = None, **kwargs):
-        return ({} if frames is None else {"frames": frames}), {}, {}
-
-    def preprocess(self, video: str | os.PathLike, frames: int | None = None) -> dict:
-        """Look at the video."""
-        return {"seen": self.detector.look(video, frames)}
-
-    def _forward(self, inputs: dict) -> dict:
-        return {**inputs, "scores": self.detector.score(inputs["seen"].crops())}
-
-    def postprocess(self, outputs: dict) -> dict:
-        """Judge it."""
-        return self.detector.report(outputs["seen"], outputs["scores"]).to_dict()
-
-
-# With these, AutoConfig, AutoModelForImageClassification and AutoImageProcessor know CADDM
-# wherever this package is imported, without trust_remote_code.
-AutoConfig.register(CaddmConfig.model_type, CaddmConfig, exist_ok=True)
-AutoModelForImageClassification.register(CaddmConfig, CaddmForDeepfakeDetection, exist_ok=True)
-AutoImageProcessor.register(
-    CaddmConfig, image_processor_classes={"pil": CaddmImageProcessor}, exist_ok=True
-)
-PIPELINE_REGISTRY.register_pipeline(
-    TASK,
-    pipeline_class=VideoDeepfakePipeline,
-    pt_model=(CaddmForDeepfakeDetection,),
-    type="multimodal",
-)

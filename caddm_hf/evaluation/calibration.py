@@ -28,14 +28,10 @@ from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..core.atomic_files import write_atomically
-from ..dataset.frame_table import FrameDataError
+from ..dataset.schema import FrameDataError
 from ..metrics.reliability import calibration_figures, class_weights, reliability_curve
-from ..metrics.statistics import (
-    OneClassError,
-    area_under_roc,
-    fit_platt_scaling,
-    threshold_at_false_positive_rate,
-)
+from ..metrics.statistics import fit_platt_scaling, threshold_at_false_positive_rate
+from ..metrics.video_metrics.video_scores import OneClassError, area_under_roc
 from ..model.configuration_caddm import CaddmConfig
 from ..report.verdicts import LogitScaling, Thresholds, log_odds
 from .figures import check_both_classes, proportion

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cli.score import MEDIA_SUFFIXES
-from ..dataset.frame_table import FrameDataError, label_numbers
 from ..dataset.lost_videos import LostVideo, lost_videos
-from ..dataset.rows import OpenedRows, open_rows
-from ..media.files import MediaError, MediaLimits
+from ..dataset.opening import open_rows
+from ..dataset.rows import OpenedRows
+from ..dataset.schema import FrameDataError, label_numbers
 from ..media.frames import iterate_sampled_frames, probe_media, sample_indices
+from ..media.limits import MediaError, MediaLimits
+from ..media.names import MEDIA_SUFFIXES
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
 VIDEO_LIST = "videos.csv"

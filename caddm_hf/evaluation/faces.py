@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from ..checkpoint.loading import LoadedModel
-from ..dataset.frame_table import FrameDataError
 from ..dataset.point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
+from ..dataset.schema import FrameDataError
 from ..detector.config import DetectionConfig
 from ..detector.video_detector import VideoDetector
 from ..faces.detection import FaceDetector
-from ..media.files import MediaError
 from ..media.frames import sample_indices
+from ..media.limits import MediaError
 from .data import UNREADABLE, EvaluationData, FoundFace, FrameCollection, VideoFolder
 
 # Pictures up to this side are taken for face crops, larger ones for whole frames.

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure as Picture
 from scipy.special import expit
 
 from ..checkpoint.loading import LoadedModel
-from ..dataset.frame_table import FrameDataError
-from ..dataset.rows import open_rows
+from ..dataset.opening import open_rows
+from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
 from .faces import FaceFinder
 from .figures import proportion

@@ -13,16 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ..dataset.frame_table import FrameDataError
+from ..dataset.schema import FrameDataError
 from ..detector.config import DetectionConfig
 from ..metrics.reliability import calibration_figures
-from ..metrics.statistics import (
-    area_under_roc,
-    average_precision,
-    bootstrap_interval,
-    equal_error_rate,
-    wilson_interval,
-)
+from ..metrics.statistics import bootstrap_interval, wilson_interval
+from ..metrics.video_metrics.video_scores import area_under_roc, average_precision, equal_error_rate
 from ..report.verdicts import Thresholds
 from .score_table import Videos, frame_groups, gather_videos, numbers
 

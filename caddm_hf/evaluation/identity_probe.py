@@ -16,12 +16,13 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ..dataset.frame_table import FrameDataError
+from ..dataset.schema import FrameDataError
 from .figures import Bootstrap, Figure
 
 FOLDS = 5
@@ -252,7 +253,6 @@ def model_features(
     Returns:
         name of `FEATURE_SETS` -> (N, D) float32.
     """
-    import torch
 
     def both(output):
         return torch.cat([output.global_features, output.artifact_features], dim=1)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from ..checkpoint.loading import LoadedModel
-from ..dataset.frame_table import FrameDataError
-from ..detector.scoring import CropNetwork
-from ..metrics.statistics import area_under_roc
+from ..dataset.schema import FrameDataError
+from ..metrics.video_metrics.video_scores import area_under_roc
+from ..runtime.network import CropNetwork
 from .data import EvaluationData, choose_videos, open_evaluation_data
 from .faces import FaceFinder
 from .figures import check_both_classes

@@ -25,14 +25,14 @@ from torch import nn
 from ..augmentation.degradations import TrainingDegradations
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from ..augmentation.self_blending import cross_blend, self_blend
-from ..dataset.frame_table import FrameDataError
+from ..dataset.schema import FrameDataError
 from ..metrics.heatmap_metrics import (
     best_threshold_iou,
     energy_inside,
     pointing_game,
     score_heatmaps,
 )
-from ..metrics.statistics import area_under_roc
+from ..metrics.video_metrics.video_scores import area_under_roc
 from ..model.face_alignment import (
     AlignmentJitter,
     fit_similarity,

@@ -6,7 +6,8 @@ from pathlib import Path
 from huggingface_hub import try_to_load_from_cache
 
 from ..checkpoint.bundled import bundled_model
-from ..checkpoint.loading import LoadedModel, ModelError, load_model, untrained_model
+from ..checkpoint.loading import LoadedModel, load_model, untrained_model
+from ..core.errors import ModelError
 from ..report.verdicts import LogitScaling, Thresholds
 from .output import warn
 

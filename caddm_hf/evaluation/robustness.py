@@ -7,8 +7,8 @@ a level means the same for a small face and a large one, and the face finder is 
 import numpy as np
 import pyarrow as pa
 
-from ..augmentation.degradations import DISTORTION_LEVELS, DISTORTIONS
-from ..metrics.statistics import area_under_roc
+from ..augmentation.distortions import DISTORTION_LEVELS, DISTORTIONS
+from ..metrics.video_metrics.video_scores import area_under_roc
 from .figures import Bootstrap, check_both_classes
 from .score_table import CLEAN, gather_videos, keep
 

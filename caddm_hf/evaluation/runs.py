@@ -22,15 +22,18 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging as transformers_logging
 
 from ..checkpoint.imagenet import WeightsError
-from ..checkpoint.loading import LoadedModel, ModelError
+from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import make_folder_atomically, write_atomically
-from ..dataset.frame_table import FrameDataError
+from ..core.errors import ModelError
+from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
 from .calibration import calibrate_table, store_calibration
 from .data import EvaluationData, choose_videos, open_evaluation_data
 from .faces import FaceFinder
 from .false_alarms import measure_false_alarms
 from .figures import Bootstrap, check_both_classes, cross_dataset_table, evaluate_table
+from .measure_heatmaps import measure_heatmaps
+from .measure_identity import probe_features
 from .models import MeasuredModels, open_model, scaling_of, thresholds_of
 from .output import (
     describe_data,
@@ -41,7 +44,6 @@ from .output import (
     warn,
     write_report,
 )
-from .picture_rows import measure_heatmaps, probe_features
 from .plots import calibration_picture, evaluation_picture, robustness_picture
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import expit
 
-from ..dataset.frame_table import FrameDataError
-from ..metrics.statistics import aggregate_by_video
+from ..dataset.schema import FrameDataError
+from ..metrics.video_metrics.video_scores import aggregate_by_video
 from ..report.verdicts import LogitScaling
 
 # What is stored while scoring; the model's name and calibration are added when it is read.

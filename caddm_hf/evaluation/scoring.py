@@ -25,10 +25,10 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from tqdm.auto import tqdm
 
-from ..augmentation.degradations import distort
+from ..augmentation.distortions import distort
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import write_atomically
-from ..dataset.frame_table import FrameDataError
+from ..dataset.schema import FrameDataError
 from .data import UNREADABLE, EvaluationData, FoundFace
 from .faces import FaceFinder
 from .score_table import CLEAN, SCORED_SCHEMA

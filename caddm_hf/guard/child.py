@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 
 from ..core.liveness import be_watched
 from ..core.memory import return_freed_memory
-from ..media.files import MediaError
+from ..media.limits import MediaError
 
 try:
     import resource

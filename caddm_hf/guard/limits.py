@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ..media.files import MediaError
+from ..media.limits import MediaError
 
 Cause = Literal["died", "killed", "memory", "time", "silent", "answer"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from ..media.files import MediaError
+from ..media.limits import MediaError
 from .child import CHILD_SIGNALS, TERMINATED, Handle, Tell, work
 from .limits import (
     Cause,

@@ -24,13 +24,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import httpcore2
 
 from ..core.liveness import checkpoint
-from .files import (
-    MediaError,
-    MediaLimits,
-    address_file_name,
-    check_bytes,
-    shown_address,
-)
+from .limits import MediaError, MediaLimits, check_bytes
+from .names import address_file_name, shown_address
 
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S = 10.0

@@ -17,15 +17,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from .conversion import UprightConverter, clockwise_degrees, displayed_size
-from .files import (
-    MediaError,
-    MediaInfo,
-    MediaLimits,
-    check_pixels,
-    open_media_file,
-    shown_name,
-)
+from .files import open_media_file
+from .limits import MediaError, MediaInfo, MediaLimits, check_pixels
 from .mp4_header import claimed_duration_s
+from .names import shown_name
 from .pictures import describe_picture, open_picture, picture_rgb
 from .seeking import PacketPlan, PlanError, plan_packets, planned_frames
 from .stream import (

@@ -12,14 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .files import (
-    MediaError,
-    MediaInfo,
-    MediaLimits,
-    check_bytes,
-    check_pixels,
-    shown_name,
-)
+from .limits import MediaError, MediaInfo, MediaLimits, check_bytes, check_pixels
+from .names import shown_name
 
 PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 # Pillow sees several pictures in these; the rest of the list is one picture, whatever it says

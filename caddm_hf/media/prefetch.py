@@ -6,8 +6,8 @@ from contextlib import suppress
 from queue import Empty, Queue
 from types import TracebackType
 
-from .files import MediaInfo
 from .frames import SampledFrame, SampledFrames
+from .limits import MediaInfo
 
 # Memory for frames that wait, and at most how many do.
 BYTES_AHEAD = 64 * 2**20

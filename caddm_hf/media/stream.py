@@ -17,14 +17,9 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .files import (
-    MediaError,
-    MediaLimits,
-    WatchedFile,
-    check_pixels,
-    open_media_file,
-    shown_name,
-)
+from .files import WatchedFile, open_media_file
+from .limits import MediaError, MediaLimits, check_pixels
+from .names import shown_name
 
 # Demuxers that read nothing but the bytes they are given: no playlists (hls, dash, concat),
 # no session descriptions, no scripts. The audio ones only serve to name a file's fault.

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..guard.pool import JobStoppedError, StartError
-from ..media.files import MediaError
+from ..guard.limits import JobStoppedError, StartError
+from ..media.limits import MediaError
 from ..report.rejudging import main_person_only, rejudge
 from ..report.video_report import VideoReport
 from .jobs import CheckJob
 from .line import Line, LineFullError
-from .model_choice import ModelChoiceError, ModelChoices
+from .model_choice import ModelChoices
+from .model_facts import ModelChoiceError
 
 logger = logging.getLogger(__name__)
 

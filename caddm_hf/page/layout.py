@@ -10,7 +10,8 @@ from .file_tab import add_file_tab
 from .kept_results import KeptResults
 from .line import Line
 from .many_tab import add_many_tab
-from .model_choice import ModelChoices, ModelFacts
+from .model_choice import ModelChoices
+from .model_facts import ModelFacts
 from .report_tab import add_report_tab
 from .settings import add_settings
 from .style import BANNER, HEADER, LIMITS

@@ -8,9 +8,8 @@ from pathlib import Path
 import gradio as gr
 from jinja2 import Environment, StrictUndefined
 
-from ..report.figures import show_percent
 from ..report.video_report import VideoReport
-from ..report.words import VERDICT_WORDS, is_picture
+from ..report.words import VERDICT_WORDS, is_picture, show_percent
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
 from .downloads import add_hand_on, evidence_file, wire_annotate
 from .file_tab import AT_ONCE

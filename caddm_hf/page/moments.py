@@ -9,8 +9,9 @@ import base64
 import cv2
 import numpy as np
 
-from ..report.figures import COLOUR_MAP, MOST_COVER, data_uri, show_percent, show_time
+from ..report.figures import COLOUR_MAP, MOST_COVER, data_uri
 from ..report.video_report import FaceScore, VideoReport
+from ..report.words import show_percent, show_time
 
 # Pictures are sent for so many faces at most, the most suspicious ones; each is some 12 kB.
 MOST_PICTURES = 240

@@ -9,16 +9,9 @@ import json
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..report.figures import (
-    SuspiciousFace,
-    data_uri,
-    heatmap_legend,
-    most_suspicious_faces,
-    score_plot_svg,
-    show_percent,
-    show_time,
-)
-from ..report.gallery import face_pictures
+from ..report.figures import data_uri, heatmap_legend
+from ..report.gallery import SuspiciousFace, face_pictures, most_suspicious_faces
+from ..report.score_plot import score_plot_svg
 from ..report.verdicts import Judgement
 from ..report.video_report import PersonReport, VideoReport
 from ..report.words import (
@@ -27,6 +20,8 @@ from ..report.words import (
     VERDICT_WORDS,
     is_picture,
     probability_meaning,
+    show_percent,
+    show_time,
     verdict_meaning,
 )
 from .moments import heat_layer, layer_uri, moments_of

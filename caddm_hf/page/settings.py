@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from .checks import CheckFailedError, CheckOptions, Checks, CheckStoppedError
-from .model_choice import ModelFacts
+from .model_facts import ModelFacts
 
 FRAMES_INFO = (
     "Looked at, evenly over the whole video. More take longer and can catch a forgery that lasts "

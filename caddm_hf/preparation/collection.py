@@ -21,7 +21,7 @@ from pathlib import Path
 from ..core.atomic_files import PARTIAL_PREFIX
 from ..guard.engines import Again
 from ..guard.limits import WorkerLostError
-from ..media.files import shown_name
+from ..media.names import shown_name
 from .records import (
     SPLITS,
     DatasetError,

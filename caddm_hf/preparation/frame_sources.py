@@ -15,8 +15,8 @@ import numpy as np
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ..media.files import MediaLimits
 from ..media.frames import SampledFrame, iterate_frames, probe_media, sample_indices
+from ..media.limits import MediaLimits
 from ..media.pictures import is_decodable
 from .records import FramePicture, suffix
 

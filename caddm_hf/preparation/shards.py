@@ -18,7 +18,7 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from ..core.atomic_files import write_atomically
-from ..dataset.frame_table import FRAME_FEATURES, PICTURE_COLUMNS
+from ..dataset.schema import FRAME_FEATURES, PICTURE_COLUMNS
 from .video_account import VideoRows
 
 ACCOUNTS_KEY = b"caddm_videos"

@@ -18,7 +18,7 @@ import torch
 from fsspec.implementations.dirfs import DirFileSystem
 
 from ..core.liveness import now_at
-from ..media.files import MediaError
+from ..media.limits import MediaError
 from .followed_faces import CutFace, FollowedFaces, main_person
 from .frame_sources import FrameSource, open_frames
 from .records import FrameOptions, FramePicture, VideoRecord

@@ -23,10 +23,11 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..core.atomic_files import write_atomically
-from ..media.files import MediaInfo, MediaLimits, open_media_file
+from ..media.files import open_media_file
 from ..media.frames import SampledFrame, iterate_frames, probe_media
+from ..media.limits import MediaInfo, MediaLimits
 from .drawing import draw_caption, draw_people
-from .figures import most_suspicious_faces
+from .gallery import most_suspicious_faces
 from .video_report import VideoReport
 
 Progress = Callable[[str, int, int], None]

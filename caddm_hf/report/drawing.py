@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .figures import overlay_heatmap, show_percent, show_time
+from .figures import overlay_heatmap
 from .verdicts import Verdict
 from .video_report import FaceScore, PersonReport, VideoReport
-from .words import VERDICT_WORDS
+from .words import VERDICT_WORDS, show_percent, show_time
 
 # Seconds between two sampled faces up to which it is drawn between them: of a clip of up to 50
 # seconds all 32 frames are that near.

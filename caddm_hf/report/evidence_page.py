@@ -11,14 +11,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from .evidence_template import PAGE, STYLE
-from .figures import (
-    data_uri,
-    heatmap_legend,
-    score_plot_svg,
-    show_percent,
-    show_time,
-)
+from .figures import data_uri, heatmap_legend
 from .gallery import suspicious_face_pictures
+from .score_plot import score_plot_svg
 from .verdicts import Judgement, Verdict
 from .video_report import PersonReport, Provenance, VideoReport
 from .words import (
@@ -30,6 +25,8 @@ from .words import (
     is_picture,
     media_noun,
     probability_meaning,
+    show_percent,
+    show_time,
     verdict_meaning,
 )
 

@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from ..media.files import MediaError, open_media_file, shown_name
+from ..media.files import open_media_file
+from ..media.limits import MediaError
+from ..media.names import shown_name
 from ..model.heatmaps import ArtifactBox
-from .figures import most_suspicious_faces
+from .gallery import most_suspicious_faces
 from .schema import FramePart, PersonPart, PicturesPart, ReportHead, ReportPart
 from .verdicts import Judgement, Thresholds
 from .video_report import (

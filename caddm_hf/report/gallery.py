@@ -4,16 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .figures import (
-    SuspiciousFace,
-    draw_artifact_boxes,
-    most_suspicious_faces,
-    overlay_heatmap,
-    show_percent,
-    show_time,
-)
+from .figures import draw_artifact_boxes, overlay_heatmap
 from .video_report import FaceScore, VideoReport
-from .words import is_picture
+from .words import is_picture, show_percent, show_time
+
+
+@dataclass(frozen=True)
+class SuspiciousFace:
+    """A face worth a look, and whose it is."""
+
+    person_id: int
+    face: FaceScore
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,34 @@ class FacePictures:
     crop_alt: str
     overlay_alt: str
     boxed_alt: str
+
+
+def most_suspicious_faces(report: VideoReport, at_most: int = 5) -> list[SuspiciousFace]:
+    """The faces with the highest scores, highest first.
+
+    People who got a score go first. Of one person no two faces are nearer in time than a
+    twentieth of the video: neighbouring frames look alike and would fill the list.
+    """
+    judged = [p for p in report.people if p.judgement.fake_probability is not None]
+    candidates = [
+        SuspiciousFace(person.id, face)
+        for person in judged or report.people
+        for face in person.faces
+    ]
+    candidates.sort(key=lambda candidate: -candidate.face.fake_probability)
+    least_gap_s = report.duration_s / 20
+    chosen: list[SuspiciousFace] = []
+    for candidate in candidates:
+        near = any(
+            candidate.person_id == other.person_id
+            and abs(candidate.face.time_s - other.face.time_s) < least_gap_s
+            for other in chosen
+        )
+        if not near:
+            chosen.append(candidate)
+        if len(chosen) == at_most:
+            break
+    return chosen
 
 
 def suspicious_face_pictures(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..detector.config import DetectionConfig
-from ..media.files import MediaInfo
+from ..media.limits import MediaInfo
 from .video_report import PersonReport
 
 # Below these a verdict is given with a warning.

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checkpoint.loading import LoadedModel, ModelError
+from ..checkpoint.loading import LoadedModel
+from ..core.errors import ModelError
 from ..core.memory import page_out, return_freed_memory
-from ..detector.scoring import CropNetwork, TorchNetwork
-from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from ..model.modeling_caddm import CaddmOutput
 from .export import export_network
 from .exported import (
     INPUT,
@@ -36,6 +36,7 @@ from .exported import (
     trim_cache,
 )
 from .names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
+from .network import CropNetwork, PreciseTorchNetwork, TorchNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -49,34 +50,6 @@ MOST_EXPORTED_UNASKED = 60_000_000
 TOLERANCE = 1e-3
 INT8_TOLERANCE = 0.25
 DTYPES = dict(zip(TORCH_PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
-
-
-class PreciseTorchNetwork:
-    """The model itself in a precision of choice.
-
-    Args:
-        model: moved to `device`, in eval mode.
-        device: torch device.
-        dtype: in which convolutions are computed: float32, or bfloat16 or float16 by autocast.
-    """
-
-    def __init__(self, model: CaddmForDeepfakeDetection, device: torch.device, dtype: torch.dtype):
-        self.model = model.eval().to(device, memory_format=torch.channels_last)
-        self.device, self.dtype = device, dtype
-        self.calls_at_once = torch.get_num_threads() if device.type == "cpu" else 1
-
-    def __call__(self, pixel_values: Tensor) -> CaddmOutput:
-        """As `CropNetwork`."""
-        values = pixel_values.to(
-            self.device, self.model.dtype, memory_format=torch.channels_last, non_blocking=True
-        )
-        half = self.dtype != torch.float32
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, self.dtype if half else None, enabled=half),
-        ):
-            output = self.model(values)
-        return CaddmOutput(**{name: output[name].float() for name in OUTPUTS})
 
 
 class OnnxNetwork:

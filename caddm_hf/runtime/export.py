@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..checkpoint.loading import LoadedModel, ModelError
+from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import write_atomically
+from ..core.errors import ModelError
 from ..core.memory import page_out, return_freed_memory
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .exported import (

@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 from huggingface_hub.constants import HF_ASSETS_CACHE
 
-from ..checkpoint.loading import LoadedModel, ModelError
+from ..checkpoint.loading import LoadedModel
+from ..core.errors import ModelError
 from ..model.multibox import NUM_ANCHORS
 from .names import INT8_SUFFIX
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..detector.scoring import TorchNetwork
 from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from .network import TorchNetwork
 
 LONGEST_CALL_S = 30  # asked for; visitors' quotas are charged what a call takes
 

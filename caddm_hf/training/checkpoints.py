@@ -23,7 +23,7 @@ from ..core.atomic_files import (
     remove_partial,
     write_atomically,
 )
-from .config import TrainingError
+from ..core.errors import TrainingError
 
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
 MODEL_FILE = "model.safetensors"

@@ -5,16 +5,13 @@ from typing import TYPE_CHECKING
 
 import av
 
+from ..core.errors import TrainingError
 from ..core.hub_ids import HUB_ID
 
 if TYPE_CHECKING:
     from .config import TrainingConfig
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
-
-
-class TrainingError(ValueError):
-    """A run that cannot start or go on; the message is one sentence for whoever started it."""
 
 
 def check_options(config: "TrainingConfig") -> None:

@@ -12,7 +12,8 @@ from typing import Literal, NoReturn
 
 from transformers import HfArgumentParser
 
-from .checks import TrainingError, check_options
+from ..core.errors import TrainingError
+from .checks import check_options
 from .schedule import PAPER_LEARNING_RATE, learning_rate
 
 # Options that do not decide how training goes on, so they may change when a run is resumed.

@@ -10,21 +10,17 @@ from accelerate import Accelerator
 from ..augmentation.degradations import TrainingDegradations
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from ..checkpoint.imagenet import backbone_normalisation
-from ..dataset.frame_table import FrameDataError, FrameTable, open_split
+from ..dataset.frame_table import FrameTable
 from ..dataset.genuine import join_genuine_pictures
+from ..dataset.opening import open_split
 from ..dataset.point_search import default_cache_folder, search_points
-from ..metrics.statistics import aggregate_by_video
+from ..dataset.schema import FrameDataError
+from ..metrics.video_metrics.video_scores import aggregate_by_video
 from ..model.face_alignment import AlignmentJitter
 from ..model.image_processing_caddm import CaddmImageProcessor
 from .config import TrainingConfig
-from .samples import (
-    EvaluationFrames,
-    ForgeryShares,
-    SampleMaker,
-    TrainingFrames,
-    TrainingPlan,
-    training_loader,
-)
+from .plan import ForgeryShares, TrainingPlan
+from .samples import EvaluationFrames, SampleMaker, TrainingFrames, training_loader
 from .stream import StreamedFrames, streaming_loader
 
 SUBSET_STREAM = 4  # of random numbers, beside those of `training_samples`

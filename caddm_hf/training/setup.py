@@ -13,10 +13,11 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
 from ..checkpoint.imagenet import load_imagenet_weights
-from ..checkpoint.loading import ModelError, load_model
+from ..checkpoint.loading import load_model
+from ..core.errors import ModelError, TrainingError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from .config import TrainingConfig, TrainingError
+from .config import TrainingConfig
 from .depthwise import DepthwiseGradients
 
 PLAIN_DATA_PARALLEL = (

@@ -14,14 +14,10 @@ import datasets
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
-from ..dataset.frame_table import FrameDataError, label_numbers, read_row
-from .samples import (
-    ORDER_STREAM,
-    Forgery,
-    ForgeryShares,
-    SampleMaker,
-    worker_options,
-)
+from ..dataset.frame_table import read_row
+from ..dataset.schema import FrameDataError, label_numbers
+from .plan import ORDER_STREAM, Forgery, ForgeryShares
+from .samples import SampleMaker, worker_options
 
 SHUFFLE_BUFFER = 1000
 BUFFER_STREAM = 5  # of random numbers, beside those of `training_samples`

@@ -11,8 +11,10 @@ from accelerate.utils import broadcast
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..dataset.frame_table import FrameDataError, FrameTable
-from ..metrics.statistics import aggregate_by_video, area_under_roc, bootstrap_interval
+from ..dataset.frame_table import FrameTable
+from ..dataset.schema import FrameDataError
+from ..metrics.statistics import bootstrap_interval
+from ..metrics.video_metrics.video_scores import aggregate_by_video, area_under_roc
 from .samples import EvaluationFrames, worker_options
 
 METRIC_FOLDER = Path(__file__).resolve().parents[1] / "metrics" / "video_metrics"

@@ -8,15 +8,10 @@ import pytest
 from skimage import data
 
 from caddm_hf.augmentation import degradations
-from caddm_hf.augmentation.degradations import (
-    DISTORTION_LEVELS,
-    DISTORTIONS,
-    TrainingDegradations,
-    compress_h264,
-    degrade,
-    distort,
-)
-from caddm_hf.training.config import TrainingConfig, TrainingError
+from caddm_hf.augmentation.degradations import TrainingDegradations, compress_h264, degrade
+from caddm_hf.augmentation.distortions import DISTORTION_LEVELS, DISTORTIONS, distort
+from caddm_hf.core.errors import TrainingError
+from caddm_hf.training.config import TrainingConfig
 
 PROBABILITIES = [name for name in vars(TrainingDegradations()) if name.endswith("_probability")]
 NOTHING = TrainingDegradations(**dict.fromkeys(PROBABILITIES, 0.0))

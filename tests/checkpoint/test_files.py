@@ -20,16 +20,12 @@ from safetensors.torch import load_file, save_file
 from caddm_hf import CaddmForDeepfakeDetection
 from caddm_hf.checkpoint import files as model_files
 from caddm_hf.checkpoint.convert import CheckpointError, convert_checkpoint, read_authors_checkpoint
-from caddm_hf.checkpoint.loading import ModelError, load_model
-from caddm_hf.dataset.frame_table import (
-    FRAME_FEATURES,
-    FrameDataError,
-    FrameTable,
-    decode_picture,
-    open_split,
-)
-from caddm_hf.dataset.pictures import picture_bytes
-from caddm_hf.dataset.rows import open_rows
+from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.core.errors import ModelError
+from caddm_hf.dataset.frame_table import FrameTable
+from caddm_hf.dataset.opening import open_rows, open_split
+from caddm_hf.dataset.pictures import decode_picture, picture_bytes
+from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
 from support.made_collection import made_rows, png_picture
 from support.made_scores import write_tiny_model
 

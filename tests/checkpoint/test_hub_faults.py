@@ -11,7 +11,8 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.utils import logging
 
 from caddm_hf.checkpoint import files as model_files
-from caddm_hf.checkpoint.loading import ModelError, load_model
+from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.core.errors import ModelError
 from support.fake_hub.server import LocalHub
 from support.made_scores import write_tiny_model
 

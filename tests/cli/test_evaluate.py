@@ -16,8 +16,9 @@ from datasets import Dataset, Image
 
 from caddm_hf.checkpoint.card import CALIBRATED, NOT_CALIBRATED
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.dataset.frame_table import FRAME_FEATURES
-from caddm_hf.detector.video_detector import DetectionConfig, VideoDetector
+from caddm_hf.dataset.schema import FRAME_FEATURES
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.evaluation import scoring as frame_scoring
 from caddm_hf.evaluation.scoring import FrameScorer
 from support.made_collection import made_rows, write_collection

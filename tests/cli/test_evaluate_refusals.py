@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from caddm_hf.__main__ import main
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.dataset.frame_table import FRAME_FEATURES
+from caddm_hf.dataset.schema import FRAME_FEATURES
 from support.made_collection import made_rows, write_collection
 from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
 

@@ -8,11 +8,11 @@ import torch
 
 from caddm_hf.__main__ import build_parser, main
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.detector.scoring import TorchNetwork
+from caddm_hf.cli.options import add_backend_option
 from caddm_hf.runtime import exported as exported_network
 from caddm_hf.runtime.backends import open_network
 from caddm_hf.runtime.exported import export_in_folder
-from caddm_hf.runtime.names import add_backend_option
+from caddm_hf.runtime.network import TorchNetwork
 from support.made_collection import write_collection
 from tests.runtime.test_backends import INSTALLED, made_model, needs_runtime
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, Features, Image, Value
 
-from caddm_hf.dataset.frame_table import FRAME_FEATURES
+from caddm_hf.dataset.schema import FRAME_FEATURES
 from support.made_collection import made_rows, write_collection
 from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
 from support.measurement_files import read_measurement

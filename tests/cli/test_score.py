@@ -15,7 +15,7 @@ from skimage import data
 
 from caddm_hf.__main__ import main
 from caddm_hf.cli.score import _score_one, failure_dict, report_line
-from caddm_hf.media.files import MediaError
+from caddm_hf.media.limits import MediaError
 from support.made_crashes import crashing_environment
 from support.made_media import claim_mp4_duration, write_audio, write_video
 

@@ -10,15 +10,10 @@ from skimage import data
 
 from caddm_hf.augmentation.facial_swap import FacialSwapConfig
 from caddm_hf.dataset import point_search
-from caddm_hf.dataset.frame_table import (
-    FRAME_FEATURES,
-    FrameDataError,
-    FrameRow,
-    FrameTable,
-    decode_picture,
-    label_numbers,
-    open_split,
-)
+from caddm_hf.dataset.frame_table import FrameRow, FrameTable
+from caddm_hf.dataset.opening import open_split
+from caddm_hf.dataset.pictures import decode_picture
+from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError, label_numbers
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.training.config import TrainingConfig
 from caddm_hf.training.data import TrainingData

@@ -8,8 +8,10 @@ import PIL.Image
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image
 
-from caddm_hf.dataset.frame_table import FrameDataError, FrameTable, open_split
+from caddm_hf.dataset.frame_table import FrameTable
 from caddm_hf.dataset.genuine import join_genuine_pictures
+from caddm_hf.dataset.opening import open_split
+from caddm_hf.dataset.schema import FrameDataError
 from data_scripts.join_genuine_pictures import main as join
 from data_scripts.split_by_source import in_first_part, main
 from support.made_collection import draw_face, png_picture, write_collection

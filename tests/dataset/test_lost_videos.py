@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from caddm_hf.dataset import lost_videos as module
-from caddm_hf.dataset.frame_table import FrameDataError
 from caddm_hf.dataset.lost_videos import LostVideo, lost_videos
+from caddm_hf.dataset.schema import FrameDataError
 
 ACCOUNT = {
     "video_id": "a",

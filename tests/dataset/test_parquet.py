@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from caddm_hf.dataset import parquet as parquet_loading
-from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameDataError, open_split
+from caddm_hf.dataset.opening import open_rows, open_split
 from caddm_hf.dataset.parquet import check_claims, check_contents
-from caddm_hf.dataset.rows import open_rows
+from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
 from support.fake_hub.server import LocalHub
 from support.made_collection import made_rows, write_collection
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from caddm_hf.detector.config import DetectionConfig
-from caddm_hf.detector.guarded import DetectorSource, GuardedDetector, StartError
+from caddm_hf.detector.guarded import DetectorSource, GuardedDetector
 from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.guard.limits import GuardLimits, JobStoppedError, WorkerLostError
-from caddm_hf.media.files import MediaError
+from caddm_hf.guard.limits import GuardLimits, JobStoppedError, StartError, WorkerLostError
+from caddm_hf.media.limits import MediaError
 from caddm_hf.report.video_report import VideoReport
 from support.made_crashes import crashing_environment
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caddm_hf.checkpoint.loading import load_model
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.evaluation.calibration import (
     calibrate_table,

@@ -10,8 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from PIL import Image as PilImage
 
-from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameDataError
-from caddm_hf.dataset.rows import open_rows
+from caddm_hf.dataset.opening import open_rows
+from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
 from caddm_hf.evaluation.data import (
     NO_FACE,
     FoundFace,

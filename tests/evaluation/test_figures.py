@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.evaluation.figures import (
     Bootstrap,
     cross_dataset_table,
@@ -16,7 +16,7 @@ from caddm_hf.evaluation.figures import (
     proportion,
 )
 from caddm_hf.evaluation.score_table import gather_videos
-from caddm_hf.metrics.statistics import area_under_roc
+from caddm_hf.metrics.video_metrics.video_scores import area_under_roc
 from caddm_hf.report.verdicts import LogitScaling, Thresholds
 from support.made_scores import MadeVideo, made_table
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.identity_probe import (
     chance_level,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.localisation import (
     FORGERIES,

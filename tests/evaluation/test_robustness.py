@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from caddm_hf.augmentation.degradations import DISTORTION_LEVELS, DISTORTIONS
-from caddm_hf.dataset.frame_table import FrameDataError
+from caddm_hf.augmentation.distortions import DISTORTION_LEVELS, DISTORTIONS
+from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.plots import robustness_picture
 from caddm_hf.evaluation.robustness import VARIANTS, measure_robustness

@@ -7,17 +7,14 @@ from scipy import sparse
 from scipy.sparse import linalg
 from skimage import data
 
-from caddm_hf.faces.landmarks import (
-    MEAN_OUTLINE_XYZ,
+from caddm_hf.augmentation.blending import (
     alpha_blend,
     deform_mask,
-    face_outline,
-    fill_outline,
-    five_points,
     match_colour,
     poisson_blend,
     soften_mask,
 )
+from caddm_hf.faces.landmarks import MEAN_OUTLINE_XYZ, face_outline, fill_outline, five_points
 from support.made_faces import POINTS_XY, sixty_eight_points
 
 # Outlines and masks

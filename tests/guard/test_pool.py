@@ -13,9 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from caddm_hf.guard.limits import GuardLimits, JobFailedError, JobStoppedError, StartError
-from caddm_hf.guard.pool import GuardedWorkers, WorkerLostError, ended_by_sigterm
-from caddm_hf.media.files import MediaError
+from caddm_hf.guard.limits import (
+    GuardLimits,
+    JobFailedError,
+    JobStoppedError,
+    StartError,
+    WorkerLostError,
+)
+from caddm_hf.guard.pool import GuardedWorkers, ended_by_sigterm
+from caddm_hf.media.limits import MediaError
 from support import made_workers
 from support.made_workers import wait_for
 

@@ -26,7 +26,7 @@ from skimage.data import astronaut
 import app
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.guard.pool import JobStoppedError
+from caddm_hf.guard.limits import JobStoppedError
 from caddm_hf.media.frames import probe_media
 from caddm_hf.page import layout as page_layout
 from caddm_hf.page.examples import make_examples
@@ -34,7 +34,8 @@ from caddm_hf.page.kept_results import KeptResults
 from caddm_hf.page.layout import build_page
 from caddm_hf.page.line import Line
 from caddm_hf.page.model_choice import ModelChoices
-from caddm_hf.page.worker import DetectorHandle, LocalRunner
+from caddm_hf.page.runners import LocalRunner
+from caddm_hf.page.worker import DetectorHandle
 from caddm_hf.report.files import read_report
 from support.made_reports import made_person, made_report
 from support.made_runners import FACTS, made_choices, made_page

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import caddm_hf
 from caddm_hf.checkpoint.bundled import BUNDLED_MODEL, bundled_model, default_detector
-from caddm_hf.checkpoint.loading import ModelError
+from caddm_hf.core.errors import ModelError
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.model.face_alignment import transform_points
 from caddm_hf.page.examples import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples

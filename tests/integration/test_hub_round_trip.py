@@ -132,7 +132,8 @@ def test_private_repository_and_pinned_revision(hub, tmp_path):
 
 def load_through_package(revision: str | None) -> dict:
     """In a client process: what the command line and the app do with a Hub id."""
-    from caddm_hf.checkpoint.loading import ModelError, load_model
+    from caddm_hf.checkpoint.loading import load_model
+    from caddm_hf.core.errors import ModelError
 
     try:
         loaded = load_model("alice/caddm", revision=revision)

@@ -19,10 +19,11 @@ import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
 from caddm_hf.checkpoint.imagenet import LITE0_PACKAGE
 from caddm_hf.checkpoint.publish import open_repository
-from caddm_hf.dataset.frame_table import open_split
+from caddm_hf.core.errors import TrainingError
+from caddm_hf.dataset.opening import open_split
 from caddm_hf.model.face_alignment import template_points
 from caddm_hf.training.checkpoints import LOG_FILE, read_log
-from caddm_hf.training.config import TrainingConfig, TrainingError, parse_training_config
+from caddm_hf.training.config import TrainingConfig, parse_training_config
 from support.fake_hub.server import LocalHub
 from support.made_collection import write_collection
 from support.training_runs import (

@@ -9,9 +9,10 @@ import pytest
 from accelerate import Accelerator
 from accelerate.data_loader import prepare_data_loader
 
+from caddm_hf.core.errors import TrainingError
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.modeling_caddm import CaddmForDeepfakeDetection
-from caddm_hf.training.config import TrainingConfig, TrainingError
+from caddm_hf.training.config import TrainingConfig
 from caddm_hf.training.data import TrainingData
 from caddm_hf.training.samples import KINDS, TrainingFrames, training_loader
 from caddm_hf.training.validation import evaluation_loader, predict, video_metrics

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from caddm_hf.media.download import _CheckedBackend, local_media
-from caddm_hf.media.files import MediaLimits
+from caddm_hf.media.limits import MediaLimits
 from support.made_server import CONTENT, Handler, Server, running_server
 from support.media_downloads import download_error, fetch
 

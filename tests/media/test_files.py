@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 
 from caddm_hf.media import files as media_files
-from caddm_hf.media.files import (
-    MediaError,
-    MediaLimits,
-    WatchedFile,
-    check_pixels,
-    public_name,
-    shown_address,
-)
+from caddm_hf.media.files import WatchedFile
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.limits import MediaError, MediaLimits, check_pixels
+from caddm_hf.media.names import public_name, shown_address
 from support.made_media import (
     INDEX_FIRST,
     claim_mkv_duration,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.media.files import MediaError
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media, sample_indices
+from caddm_hf.media.limits import MediaError
 from support.made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
 from support.media_checks import assert_numbered, sampled
 

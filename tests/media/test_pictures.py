@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.media.files import MediaError, MediaInfo, MediaLimits
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.limits import MediaError, MediaInfo, MediaLimits
 from caddm_hf.media.pictures import is_decodable
 from support.made_media import is_upright, numbered_frame, numbered_frames, read_number, write_video
 from support.media_checks import assert_numbered, error_of, sampled

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from caddm_hf.detector.threads import worker_threads
-from caddm_hf.media.files import MediaError
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media
+from caddm_hf.media.limits import MediaError
 from caddm_hf.media.prefetch import FRAMES_AHEAD, FramePrefetch, frames_within
 from support.made_media import numbered_frames, write_video
 from support.media_checks import assert_numbered

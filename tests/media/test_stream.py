@@ -7,8 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from caddm_hf.media.files import MediaError, MediaLimits
 from caddm_hf.media.frames import iterate_sampled_frames, probe_media, sample_indices
+from caddm_hf.media.limits import MediaError, MediaLimits
 from support.made_media import INDEX_FIRST, numbered_frames, read_number, write_video
 from support.made_server import Server
 from support.media_checks import assert_numbered, error_of, sampled

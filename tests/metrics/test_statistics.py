@@ -12,15 +12,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from caddm_hf.metrics.statistics import (
-    OneClassError,
-    area_under_roc,
-    average_precision,
     bootstrap_interval,
-    equal_error_rate,
     false_positive_rate,
     fit_platt_scaling,
     threshold_at_false_positive_rate,
     wilson_interval,
+)
+from caddm_hf.metrics.video_metrics.video_scores import (
+    OneClassError,
+    area_under_roc,
+    average_precision,
+    equal_error_rate,
 )
 
 

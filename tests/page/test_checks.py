@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from caddm_hf.guard.pool import JobStoppedError, StartError
-from caddm_hf.media.files import MediaError
+from caddm_hf.guard.limits import JobStoppedError, StartError
+from caddm_hf.media.limits import MediaError
 from caddm_hf.page.checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
 from caddm_hf.page.jobs import CheckJob
 from caddm_hf.page.line import Line

@@ -3,10 +3,11 @@
 import pytest
 
 from caddm_hf.detector.config import DetectionConfig
-from caddm_hf.guard.pool import StartError
+from caddm_hf.guard.limits import StartError
 from caddm_hf.model.configuration_caddm import CaddmConfig
-from caddm_hf.page.jobs import split_revision
-from caddm_hf.page.model_choice import ModelChoiceError, ModelChoices, model_facts
+from caddm_hf.page.model_choice import ModelChoices
+from caddm_hf.page.model_facts import ModelChoiceError, model_facts
+from caddm_hf.page.runners import split_revision
 from caddm_hf.report.verdicts import Thresholds
 from support.made_runners import MadeRunner
 

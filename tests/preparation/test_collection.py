@@ -14,7 +14,9 @@ import pytest
 from fsspec.implementations.dirfs import DirFileSystem
 
 from caddm_hf.augmentation.facial_swap import make_training_sample
-from caddm_hf.dataset.frame_table import FRAME_FEATURES, FrameTable, open_split
+from caddm_hf.dataset.frame_table import FrameTable
+from caddm_hf.dataset.opening import open_split
+from caddm_hf.dataset.schema import FRAME_FEATURES
 from caddm_hf.preparation import collection, video_rows
 from data_scripts.build_frame_dataset import main
 from support.made_datasets import (

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from caddm_hf.dataset.frame_table import FRAME_FEATURES, read_row
+from caddm_hf.dataset.frame_table import read_row
+from caddm_hf.dataset.schema import FRAME_FEATURES
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.faces.detection import FaceDetector
 from caddm_hf.model.face_alignment import invert_matrix, jittered_alignment_matrix, transform_points

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.media.files import MediaError
 from caddm_hf.media.frames import iterate_frames
+from caddm_hf.media.limits import MediaError
 from caddm_hf.report import annotated_video
 from caddm_hf.report.annotated_video import (
     AnnotationCancelledError,

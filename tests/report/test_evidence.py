@@ -13,7 +13,7 @@ from caddm_hf.checkpoint.loading import untrained_model
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.detector.provenance import record_provenance
 from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.media.files import MediaError
+from caddm_hf.media.limits import MediaError
 from caddm_hf.report import evidence
 from caddm_hf.report.evidence import evidence_name, write_evidence
 from caddm_hf.report.evidence_page import evidence_html

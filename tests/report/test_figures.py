@@ -15,12 +15,11 @@ from caddm_hf.report.figures import (
     data_uri,
     draw_artifact_boxes,
     heatmap_legend,
-    most_suspicious_faces,
     overlay_heatmap,
-    score_plot_svg,
-    show_percent,
-    show_time,
 )
+from caddm_hf.report.gallery import most_suspicious_faces
+from caddm_hf.report.score_plot import score_plot_svg
+from caddm_hf.report.words import show_percent, show_time
 from support.made_reports import THRESHOLDS, made_person, made_report
 
 SVG = "{http://www.w3.org/2000/svg}"

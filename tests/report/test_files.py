@@ -12,8 +12,8 @@ import pytest
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.report import files as report_files
 from caddm_hf.report.evidence_page import evidence_html
-from caddm_hf.report.figures import most_suspicious_faces
 from caddm_hf.report.files import ReportError, read_report, report_bytes
+from caddm_hf.report.gallery import most_suspicious_faces
 from caddm_hf.report.rejudging import rejudge
 from caddm_hf.report.schema import report_json_schema
 from caddm_hf.report.verdicts import Judgement, Reason, Thresholds, Verdict

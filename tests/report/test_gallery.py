@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from caddm_hf.model.heatmaps import ArtifactBox
-from caddm_hf.report.figures import SuspiciousFace, draw_artifact_boxes, overlay_heatmap
-from caddm_hf.report.gallery import face_pictures, suspicious_face_pictures
+from caddm_hf.report.figures import draw_artifact_boxes, overlay_heatmap
+from caddm_hf.report.gallery import SuspiciousFace, face_pictures, suspicious_face_pictures
 from support.made_evidence import evidence_report
 from support.made_reports import made_face, made_person, made_report
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from caddm_hf.checkpoint.loading import LoadedModel, ModelError
-from caddm_hf.detector.scoring import TorchNetwork
+from caddm_hf.checkpoint.loading import LoadedModel
+from caddm_hf.core.errors import ModelError
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.runtime import backends as inference_backends
 from caddm_hf.runtime import exported as exported_network
@@ -18,6 +18,7 @@ from caddm_hf.runtime.backends import open_network, run_exported
 from caddm_hf.runtime.export import export_network
 from caddm_hf.runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported
 from caddm_hf.runtime.names import BACKENDS
+from caddm_hf.runtime.network import TorchNetwork
 from support.made_exports import (
     INSTALLED,
     each_runtime,

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf.checkpoint.loading import LoadedModel, ModelError
+from caddm_hf.checkpoint.loading import LoadedModel
+from caddm_hf.core.errors import ModelError
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.runtime import exported as exported_network
 from caddm_hf.runtime.backends import run_exported

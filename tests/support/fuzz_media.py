@@ -30,7 +30,7 @@ from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.detector.guarded import DetectorSource, GuardedDetector
 from caddm_hf.guard.limits import GuardLimits, WorkerLostError
 from caddm_hf.guard.pool import LOCK_NAME
-from caddm_hf.media.files import MediaError, MediaLimits
+from caddm_hf.media.limits import MediaError, MediaLimits
 from support.fuzz_sources import EXTREMES, HOSTILE, write_sources
 from support.made_server import Handler, Server
 

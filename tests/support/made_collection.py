@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from datasets import Dataset, Features
 
-from caddm_hf.dataset.frame_table import FRAME_FEATURES
-from caddm_hf.faces.landmarks import face_outline, fill_outline, soften_mask
+from caddm_hf.augmentation.blending import soften_mask
+from caddm_hf.dataset.schema import FRAME_FEATURES
+from caddm_hf.faces.landmarks import face_outline, fill_outline
 
 # Eyes, nose tip and mouth corners in units of the distance between the eyes, from its middle.
 FACE_XY = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, 0.58), (-0.4, 1.08), (0.4, 1.08)])

@@ -20,7 +20,7 @@ from pathlib import Path
 from caddm_hf.core.liveness import checkpoint, now_at, sign_of_life
 from caddm_hf.guard.limits import GuardLimits
 from caddm_hf.guard.pool import GuardedWorkers, ended_by_sigterm
-from caddm_hf.media.files import MediaError
+from caddm_hf.media.limits import MediaError
 
 MEGABYTE = 2**20
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.media.files import MediaError, MediaLimits
 from caddm_hf.media.frames import SampledFrame, iterate_sampled_frames, probe_media
+from caddm_hf.media.limits import MediaError, MediaLimits
 from support.made_media import read_number
 
 

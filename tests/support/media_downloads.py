@@ -3,7 +3,7 @@
 import pytest
 
 from caddm_hf.media.download import local_media
-from caddm_hf.media.files import MediaError, MediaLimits
+from caddm_hf.media.limits import MediaError, MediaLimits
 
 
 def download_error(address: str, *, private: bool = True, limits=MediaLimits(), **options) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from caddm_hf.core.memory import return_freed_memory
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.detector.video_detector import VideoDetector
-from caddm_hf.media.files import MediaError
+from caddm_hf.media.limits import MediaError
 from support.made_scores import tiny_model
 
 

@@ -19,6 +19,7 @@ from caddm_hf.core.atomic_files import (
     remove_partial,
     write_atomically,
 )
+from caddm_hf.core.errors import TrainingError
 from caddm_hf.training.checkpoints import (
     LOG_FILE,
     Checkpoints,
@@ -27,7 +28,6 @@ from caddm_hf.training.checkpoints import (
     WeightAverage,
     read_log,
 )
-from caddm_hf.training.config import TrainingError
 from support.made_collection import write_collection
 from support.training_runs import (
     TINY,

@@ -10,25 +10,19 @@ from datasets import Dataset, Image
 
 from caddm_hf.augmentation.degradations import TrainingDegradations
 from caddm_hf.augmentation.facial_swap import FacialSwapConfig, TrainingSample
-from caddm_hf.dataset.frame_table import (
-    FRAME_FEATURES,
-    FrameDataError,
-    FrameRow,
-    FrameTable,
-    open_split,
-)
+from caddm_hf.dataset.frame_table import FrameRow, FrameTable
+from caddm_hf.dataset.opening import open_split
+from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
 from caddm_hf.faces.landmarks import five_points
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
 from caddm_hf.training.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
+from caddm_hf.training.plan import Forgery, ForgeryShares, TrainingPlan
 from caddm_hf.training.samples import (
     KINDS,
     UNPAIRED,
     EvaluationFrames,
-    Forgery,
-    ForgeryShares,
     SampleMaker,
     TrainingFrames,
-    TrainingPlan,
     training_loader,
 )
 from caddm_hf.training.stream import StreamedFrames, streaming_loader
