@@ -169,10 +169,10 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     try:
         own.start()
         # Imported while the worker loads the model.
+        from caddm_hf.page.checks import Line
         from caddm_hf.page.examples import make_examples
         from caddm_hf.page.kept_results import KeptResults
         from caddm_hf.page.layout import build_page
-        from caddm_hf.page.line import Line
         from caddm_hf.page.model_choice import ModelChoices
         from caddm_hf.page.style import CSS, page_theme
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from caddm_hf.core.errors import TrainingError
+from caddm_hf.core.errors import TrainingError, UserError
 from caddm_hf.training.config import TrainingConfig, parse_training_config
 
 if __name__ == "__main__":
@@ -29,7 +29,6 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 
 from caddm_hf.checkpoint.card import TrainingFacts
-from caddm_hf.checkpoint.imagenet import WeightsError
 from caddm_hf.checkpoint.publish import open_repository, push_model_folder, write_model_folder
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.dataset.schema import FrameDataError
@@ -377,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
         run.train()
         run.publish()
         run.accelerator.end_training()
-    except (TrainingError, FrameDataError, WeightsError) as error:
+    except UserError as error:
         # A loader's worker puts its traceback before the sentence.
         sentence = str(error).strip().splitlines()[-1].removeprefix(WORKER_ERROR_PREFIX)
         print(f"error: {sentence}", file=sys.stderr)

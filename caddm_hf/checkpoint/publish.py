@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.atomic_files import PARTIAL_PREFIX, sync_folder
-from ..core.errors import TrainingError
+from ..core.errors import UserError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
@@ -19,6 +19,10 @@ LIST_FILE = "config.json"  # moved last: without it the folder is no model
 # From so many values on a tensor is worth storing in half precision. Depthwise kernels and the
 # numbers of batch normalisation are smaller, and a network answers most to their rounding.
 HALVED_FROM = 100_000
+
+
+class PublishError(UserError):
+    """A model that cannot be pushed; the message is one sentence for whoever publishes it."""
 
 
 def write_model_folder(
@@ -70,14 +74,14 @@ def open_repository(repo_id: str, private: bool) -> None:
     """Make sure, before any work, that the model can be pushed.
 
     Raises:
-        TrainingError: there is no token, or the Hub refuses or cannot be reached.
+        PublishError: there is no token, or the Hub refuses or cannot be reached.
     """
     if get_token() is None:
-        raise TrainingError("--push_to_hub needs a token: run hf auth login, or set HF_TOKEN.")
+        raise PublishError("--push_to_hub needs a token: run hf auth login, or set HF_TOKEN.")
     try:
         HfApi().create_repo(repo_id, private=private or None, exist_ok=True)
     except Exception as error:  # the Hub client raises whatever it meets on the way
-        raise TrainingError(
+        raise PublishError(
             f"The Hub does not let us push to '{repo_id}': {_cause(error)}"
         ) from error
 
@@ -86,7 +90,7 @@ def push_model_folder(folder: Path, files: list[str], repo_id: str, step: int) -
     """Upload the given files of a model folder in one commit; returns its address.
 
     Raises:
-        TrainingError: the upload failed; the folder is complete nevertheless.
+        PublishError: the upload failed; the folder is complete nevertheless.
     """
     try:
         commit = HfApi().upload_folder(
@@ -96,7 +100,7 @@ def push_model_folder(folder: Path, files: list[str], repo_id: str, step: int) -
             commit_message=f"Upload CADDM model of training step {step}",
         )
     except Exception as error:  # as above
-        raise TrainingError(
+        raise PublishError(
             f"The upload to '{repo_id}' failed ({_cause(error)}); the model is complete in "
             f"'{folder}': run again with --resume_from_checkpoint latest to push it."
         ) from error

@@ -69,15 +69,14 @@ def run_export(options: argparse.Namespace) -> int:
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging
 
-    from ..core.errors import ModelError
-    from ..dataset.schema import FrameDataError
+    from ..core.errors import UserError
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     hub_logging.set_verbosity(hub_logging.CRITICAL)
     try:
         _export(options)
-    except (FrameDataError, ModelError) as error:
+    except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG_USE
     except OSError as error:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..core.errors import UserError
 from ..detector.config import DetectionConfig
 from ..detector.guarded import DetectorSource, GuardedDetector
-from ..guard.limits import JobFailedError, StartError
+from ..guard.limits import JobFailedError
 from ..guard.pool import ended_by_sigterm
 from ..media.limits import MediaError, MediaLimits
 from ..media.names import MEDIA_SUFFIXES, printable, public_name
@@ -90,7 +91,7 @@ def score(options: argparse.Namespace) -> int:
             with tqdm(videos, unit="file", disable=len(videos) == 1, file=sys.stderr) as bar:
                 for video in bar:
                     failures += not _score_one(detector, facts.name, video, options.json)
-        except StartError as error:
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
     return 1 if failures else 0

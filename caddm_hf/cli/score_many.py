@@ -84,7 +84,6 @@ def score_at_scale(options: argparse.Namespace) -> int:
     0 when every video was scored, 1 when one could not be read, 2 when the command or the model
     cannot be used, 3 when something is still to be done.
     """
-    from ..core.errors import ModelError
 
     try:
         settings = ScoringSettings(
@@ -112,7 +111,7 @@ def score_at_scale(options: argparse.Namespace) -> int:
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
-    except (ModelError, ValueError) as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # the disk is full, say

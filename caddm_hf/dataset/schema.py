@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import datasets
 import numpy as np
 
+from ..core.errors import UserError
 
-class FrameDataError(ValueError):
+
+class FrameDataError(UserError):
     """A collection that cannot be used; the message is one sentence for who chose it."""
 
 

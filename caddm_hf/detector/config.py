@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..media.limits import MediaLimits
-from ..report.verdicts import Thresholds
+from ..report.verdicts import JudgingRules, Thresholds
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,8 @@ class DetectionConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
+
+    @property
+    def rules(self) -> JudgingRules:
+        """Which faces count, and how many a verdict needs."""
+        return JudgingRules(self.least_face_px, self.least_frames)

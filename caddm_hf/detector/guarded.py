@@ -68,7 +68,6 @@ class DetectorSource:
         from huggingface_hub.utils import logging as hub_logging
         from transformers.utils import logging as transformers_logging
 
-        from ..checkpoint.bundled import default_detector
         from .video_detector import VideoDetector
 
         transformers_logging.set_verbosity_error()
@@ -78,12 +77,13 @@ class DetectorSource:
         if self.one_thread:
             torch.set_num_threads(1)
         try:
-            if self.model is None:
-                detector = default_detector(self.config, self.device, self.backend)
-            else:
-                detector = VideoDetector.from_pretrained(
-                    self.model, self.config, self.device, self.backend, revision=self.revision
-                )
+            detector = VideoDetector.from_pretrained(
+                self.model,
+                self.config,
+                self.device,
+                self.backend,
+                revision=None if self.model is None else self.revision,
+            )
         except RuntimeError as error:  # torch's, such as of a device that is not there
             raise ValueError(str(error)) from error
         return _DetectorAtWork(detector)

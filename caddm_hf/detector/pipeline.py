@@ -9,6 +9,8 @@ from ..checkpoint.loading import LoadedModel
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .video_detector import VideoDetector
 
+__all__ = ["TASK", "VideoDeepfakePipeline", "VideoDetector"]
+
 TASK = "video-deepfake-detection"
 
 

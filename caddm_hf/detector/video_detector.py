@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import torch
 
+from ..checkpoint.bundled import bundled_model
 from ..checkpoint.loading import LoadedModel, load_model, untrained_model
 from ..faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from ..faces.tracking import FaceTracker
@@ -36,8 +37,7 @@ from ..report.warnings import face_warnings, reading_warnings
 from ..runtime.backends import open_network
 from ..runtime.network import CropNetwork, TorchNetwork
 from .config import DetectionConfig
-from .scoring import CropScorer, CropScores
-from .seen_faces import BackgroundScoring, SeenFace, SeenVideo
+from .scoring import BackgroundScoring, CropScorer, CropScores, SeenFace, SeenVideo
 from .threads import worker_threads
 
 Progress = Callable[[str, int, int], None]
@@ -85,7 +85,7 @@ class VideoDetector:
     @classmethod
     def from_pretrained(
         cls,
-        model_id: str | os.PathLike,
+        model_id: str | os.PathLike | None = None,
         config: DetectionConfig = DetectionConfig(),
         device: torch.device | str | None = None,
         backend: str = "auto",
@@ -94,15 +94,15 @@ class VideoDetector:
         """Load a model folder or a Hub id; `options` as in `load_model`.
 
         Args:
-            model_id: folder or Hub id.
+            model_id: folder or Hub id; the bundled model if None.
             config: how videos are looked at.
             device: of torch; None for a GPU where there is one.
-            backend: what computes the network, as `inference_backends.open_network` takes it.
+            backend: what computes the network, as `open_network` takes it.
 
         Raises:
             ModelError: in one sentence, why the model cannot be used.
         """
-        loaded = load_model(model_id, **options)
+        loaded = load_model(bundled_model() if model_id is None else model_id, **options)
         return cls(loaded, config, device, open_network(loaded, device, backend))
 
     @classmethod
@@ -215,7 +215,9 @@ class VideoDetector:
                         done += 1
                     take(cut)
                     tell("Looking for faces", min(done, total), total)
-        warnings = reading_warnings(info, sampled.unreadable_frames, crowded, config)
+        warnings = reading_warnings(
+            info, sampled.unreadable_frames, crowded, config.max_faces_per_frame
+        )
         people = [
             [crops[position, id(face)] for position, face in person.faces.items()]
             for person in tracker.people

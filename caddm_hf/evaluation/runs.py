@@ -21,10 +21,9 @@ from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging as transformers_logging
 
-from ..checkpoint.imagenet import WeightsError
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import make_folder_atomically, write_atomically
-from ..core.errors import ModelError
+from ..core.errors import ModelError, UserError
 from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
 from .calibration import calibrate_table, store_calibration
@@ -63,7 +62,7 @@ def run_command(name: str, options: argparse.Namespace) -> int:
     datasets.disable_progress_bars()
     try:
         COMMANDS[name](options)
-    except (FrameDataError, ModelError, WeightsError) as error:
+    except UserError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG_USE

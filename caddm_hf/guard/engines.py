@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..core.errors import UserError
 from .child import Handle, Tell
 from .limits import GuardLimits, JobFailedError, StartError, WorkerLostError
 from .pool import GuardedWorkers
@@ -30,7 +31,7 @@ JOBS_AHEAD = 2  # handed out for each worker, so that none waits for the next
 MOST_BLOCKS = 10_000  # into which Ray Data divides the jobs
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError):
     """The engine cannot start or has broken down; the message is one sentence for the user."""
 
 

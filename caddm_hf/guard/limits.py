@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..core.errors import UserError
 from ..media.limits import MediaError
 
 Cause = Literal["died", "killed", "memory", "time", "silent", "answer"]
@@ -87,5 +88,5 @@ class JobFailedError(RuntimeError):
         self.details = details
 
 
-class StartError(ValueError):
+class StartError(UserError):
     """A worker cannot start; the message is one sentence for the user."""

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..core.errors import UserError
 from .names import shown_name
 
 
-class MediaError(ValueError):
+class MediaError(UserError):
     """A file that cannot be used; the message is one sentence for the person who chose it."""
 
 

@@ -1,27 +1,30 @@
-"""Runs the page's checks in the order they were asked for, and stops those nobody waits for."""
+"""Runs the page's checks in the order they were asked for, and stops those nobody waits for.
+
+`Line` and `Place` are for one event loop: no other thread may call them.
+"""
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..guard.limits import JobStoppedError, StartError
-from ..media.limits import MediaError
+from ..core.errors import UserError
+from ..guard.limits import JobStoppedError
 from ..report.rejudging import main_person_only, rejudge
 from ..report.video_report import VideoReport
 from .jobs import CheckJob
-from .line import Line, LineFullError
 from .model_choice import ModelChoices
-from .model_facts import ModelChoiceError
 
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
+LOOK_EVERY_S = 0.1
 FULL = "Too many people are waiting for a check just now; please try again in a few minutes."
 UNFORESEEN = (
     "Something went wrong while checking this file; it was not judged. Please report it to "
@@ -29,11 +32,68 @@ UNFORESEEN = (
 )
 
 
+class LineFullError(Exception):
+    """Too many wait already."""
+
+
+class Place:
+    """One visitor's place in the line."""
+
+    def __init__(self, line: "Line"):
+        self._line = line
+
+    @property
+    def ahead(self) -> int:
+        """How many come before this one, those who are being served included."""
+        return self._line.places.index(self)
+
+    async def reach_front(self, tell: Callable[[int], None]) -> None:
+        """Wait for this one's turn.
+
+        Args:
+            tell: called with `ahead` at first, whenever it changes and about ten times a second;
+                an exception it raises ends the wait.
+        """
+        while self.ahead >= self._line.at_once:
+            tell(self.ahead)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+class Line:
+    """Who is served and who waits.
+
+    Args:
+        at_once: how many are served at the same time.
+        longest: how many may wait besides.
+    """
+
+    def __init__(self, at_once: int = 1, longest: int = 100):
+        self.at_once = at_once
+        self.longest = longest
+        self.places: list[Place] = []
+
+    @contextmanager
+    def join(self) -> Iterator[Place]:
+        """A place at the end of the line, given up when the block ends.
+
+        Raises:
+            LineFullError: there is none.
+        """
+        if len(self.places) >= self.at_once + self.longest:
+            raise LineFullError
+        place = Place(self)
+        self.places.append(place)
+        try:
+            yield place
+        finally:
+            self.places.remove(place)
+
+
 class CheckStoppedError(Exception):
     """The visitor stopped the check or left."""
 
 
-class CheckFailedError(Exception):
+class CheckFailedError(UserError):
     """The file cannot be checked; the message is one sentence for the visitor."""
 
 
@@ -119,7 +179,7 @@ class Checks:
                 job = CheckJob(path, options.frames, Path(path).name)
                 report = runner.run(job, tell, stop)
             if thresholds is not None:
-                report = rejudge(report, thresholds, self.models.config)
+                report = rejudge(report, thresholds, self.models.config.rules)
             return main_person_only(report) if options.main_person else report
 
         return await self.work(judge, path if chosen is None else chosen, visitor, tell)
@@ -152,7 +212,7 @@ class Checks:
             raise CheckFailedError(FULL) from None
         except (CheckStoppedError, JobStoppedError):
             raise CheckStoppedError from None
-        except (MediaError, ModelChoiceError, StartError) as error:
+        except UserError as error:
             raise CheckFailedError(str(error)) from error
         except Exception as error:  # a visitor gets a sentence, whatever happens
             logger.exception("A check failed%s", _details(error))

@@ -5,10 +5,9 @@ from pathlib import Path
 import gradio as gr
 
 from .api import add_api
-from .checks import Checks
+from .checks import Checks, Line
 from .file_tab import add_file_tab
 from .kept_results import KeptResults
-from .line import Line
 from .many_tab import add_many_tab
 from .model_choice import ModelChoices
 from .model_facts import ModelFacts

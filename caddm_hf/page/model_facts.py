@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from ..core.errors import UserError
 from ..model.configuration_caddm import CaddmConfig
 from ..report.verdicts import Thresholds
 from ..report.words import shown_model_name
@@ -14,7 +15,7 @@ UNCALIBRATED_CHOICES = (
 ABOVE = "above "
 
 
-class ModelChoiceError(ValueError):
+class ModelChoiceError(UserError):
     """A choice that cannot be granted; the message is one sentence for the visitor."""
 
 

@@ -1,6 +1,5 @@
 """How a process does the page's jobs: a loaded detector that takes them."""
 
-from ..checkpoint.bundled import default_detector
 from ..checkpoint.loading import LoadedModel
 from ..detector.config import DetectionConfig
 from ..detector.provenance import record_provenance
@@ -64,7 +63,7 @@ def load_detector(
         ModelError: in one sentence, why the model cannot be used.
     """
     if model is None:
-        return DetectorHandle(default_detector(config))
+        return DetectorHandle(VideoDetector.from_pretrained(None, config, backend="torch"))
     return DetectorHandle(VideoDetector.from_pretrained(model, config, revision=revision))
 
 

@@ -13,6 +13,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from ..core.errors import UserError
+
 SPLITS = ("train", "validation", "test")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -20,7 +22,7 @@ PICTURE_FORMATS = ("jpeg", "png")
 SHOWN = 5  # names listed in a sentence
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A tree or an option that cannot be used; the message is one sentence for the user."""
 
 

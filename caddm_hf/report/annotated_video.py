@@ -23,6 +23,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
 from ..core.atomic_files import write_atomically
+from ..core.errors import UserError
 from ..media.files import open_media_file
 from ..media.frames import SampledFrame, iterate_frames, probe_media
 from ..media.limits import MediaInfo, MediaLimits
@@ -57,7 +58,7 @@ ENCODERS = (
 FORMATS = {".mp4": ("mp4", {"movflags": "+faststart"}), ".webm": ("webm", {})}
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """A video that cannot be annotated; the message is one sentence for a person."""
 
 

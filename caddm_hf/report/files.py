@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
+from ..core.errors import UserError
 from ..media.files import open_media_file
 from ..media.limits import MediaError
 from ..media.names import shown_name
@@ -47,7 +48,7 @@ ZIP_START = b"PK\x03\x04"
 HALF_PRECISION_ONE = np.float16(1).view(np.uint16)
 
 
-class ReportError(ValueError):
+class ReportError(UserError):
     """A report that cannot be read or written; the message is one sentence for a person."""
 
 

@@ -7,22 +7,21 @@ stricter, or to know about the main person alone, need not check the video twice
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..detector.config import DetectionConfig
-from .verdicts import Judgement, Thresholds, judge_person, judge_video
+from .verdicts import Judgement, JudgingRules, Thresholds, judge_person, judge_video
 from .video_report import PersonReport, VideoReport
 from .warnings import face_warnings
 
 
-def rejudge(report: VideoReport, thresholds: Thresholds, config: DetectionConfig) -> VideoReport:
+def rejudge(report: VideoReport, thresholds: Thresholds, rules: JudgingRules) -> VideoReport:
     """The report as it would be at other thresholds.
 
     Args:
-        report: of a check under `config`.
+        report: of a check under `rules`.
         thresholds: to judge by.
-        config: what makes a face count.
+        rules: what makes a face count.
     """
     is_image = report.duration_s == 0
-    needed = 1 if is_image else min(config.least_frames, max(1, report.frames_sampled))
+    needed = 1 if is_image else min(rules.least_frames, max(1, report.frames_sampled))
     people = [
         replace(
             person,
@@ -30,7 +29,7 @@ def rejudge(report: VideoReport, thresholds: Thresholds, config: DetectionConfig
                 [face.uncalibrated_probability for face in person.faces],
                 [face.size_px for face in person.faces],
                 thresholds,
-                config.least_face_px,
+                rules.least_face_px,
                 needed,
                 scaling=report.scaling,
             ),

@@ -57,6 +57,19 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class JudgingRules:
+    """Which faces count, and how many a verdict needs.
+
+    Attributes:
+        least_face_px: smaller faces (longer side of the box) do not count.
+        least_frames: a person seen in fewer frames gets no verdict.
+    """
+
+    least_face_px: float
+    least_frames: int
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A verdict with the number behind it.
 

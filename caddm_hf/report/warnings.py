@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..detector.config import DetectionConfig
 from ..media.limits import MediaInfo
 from .video_report import PersonReport
 
@@ -14,7 +13,7 @@ FEW_FRAMES = 16
 
 
 def reading_warnings(
-    info: MediaInfo, unreadable_frames: int, crowded: int, config: DetectionConfig
+    info: MediaInfo, unreadable_frames: int, crowded: int, most_faces: int
 ) -> list[str]:
     """What could not be looked at.
 
@@ -22,7 +21,7 @@ def reading_warnings(
         info: facts about the file.
         unreadable_frames: damaged frames that were met.
         crowded: frames with more faces than are scored.
-        config: the settings in force.
+        most_faces: of a frame that are scored.
     """
     warnings = []
     if info.missing_frames:
@@ -31,7 +30,7 @@ def reading_warnings(
         warnings.append(f"{unreadable_frames} frames are damaged and were left out.")
     if crowded:
         warnings.append(
-            f"In {crowded} frames there are more than {config.max_faces_per_frame} faces; only the "
+            f"In {crowded} frames there are more than {most_faces} faces; only the "
             "largest were scored."
         )
     return warnings

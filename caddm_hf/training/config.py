@@ -12,7 +12,7 @@ from typing import Literal, NoReturn
 
 from transformers import HfArgumentParser
 
-from ..core.errors import TrainingError
+from ..core.errors import TrainingError, UserError
 from .checks import check_options
 from .schedule import PAPER_LEARNING_RATE, learning_rate
 
@@ -372,6 +372,6 @@ def parse_training_config(arguments: list[str] | None = None) -> TrainingConfig:
         parser.error(f"{unknown[0]} is no option: --help lists them.")
     try:
         config.check()
-    except TrainingError as error:
+    except UserError as error:
         parser.error(str(error))
     return config

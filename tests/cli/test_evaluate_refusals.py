@@ -10,8 +10,8 @@ import pytest
 import torch
 from datasets import Dataset
 
-from caddm_hf.__main__ import main
 from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.cli.main import main
 from caddm_hf.dataset.schema import FRAME_FEATURES
 from support.made_collection import made_rows, write_collection
 from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
@@ -139,7 +139,7 @@ def test_wrong_options_show_the_usage(command, capsys):
 
 def test_help_of_a_measurement_does_not_wait_for_torch():
     code = "import sys; sys.argv=['caddm_hf','evaluate','--help']\n"
-    code += "from caddm_hf.__main__ import main\n"
+    code += "from caddm_hf.cli.main import main\n"
     code += "try: main()\nexcept SystemExit: pass\n"
     code += "print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run(

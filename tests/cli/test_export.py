@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
-from caddm_hf.__main__ import build_parser, main
 from caddm_hf.checkpoint.loading import load_model
+from caddm_hf.cli.main import build_parser, main
 from caddm_hf.cli.options import add_backend_option
 from caddm_hf.runtime import exported as exported_network
 from caddm_hf.runtime.backends import open_network

@@ -13,7 +13,7 @@ import pytest
 import torch
 from skimage import data
 
-from caddm_hf.__main__ import main
+from caddm_hf.cli.main import main
 from caddm_hf.cli.score import _score_one, failure_dict, report_line
 from caddm_hf.media.limits import MediaError
 from support.made_crashes import crashing_environment
@@ -212,7 +212,7 @@ def test_a_real_process_from_start_to_end(face_clip):
 def test_help_does_not_wait_for_torch():
     """`--help` must not import what scoring needs."""
     code = "import sys; sys.argv=['caddm_hf','--help']\n"
-    code += "from caddm_hf.__main__ import main\n"
+    code += "from caddm_hf.cli.main import main\n"
     code += "try: main()\nexcept SystemExit: pass\n"
     code += "print('torch' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

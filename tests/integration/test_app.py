@@ -29,10 +29,10 @@ from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.guard.limits import JobStoppedError
 from caddm_hf.media.frames import probe_media
 from caddm_hf.page import layout as page_layout
+from caddm_hf.page.checks import Line
 from caddm_hf.page.examples import make_examples
 from caddm_hf.page.kept_results import KeptResults
 from caddm_hf.page.layout import build_page
-from caddm_hf.page.line import Line
 from caddm_hf.page.model_choice import ModelChoices
 from caddm_hf.page.runners import LocalRunner
 from caddm_hf.page.worker import DetectorHandle

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 import caddm_hf
-from caddm_hf.checkpoint.bundled import BUNDLED_MODEL, bundled_model, default_detector
+from caddm_hf.checkpoint.bundled import BUNDLED_MODEL, bundled_model
 from caddm_hf.core.errors import ModelError
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.model.face_alignment import transform_points
@@ -23,7 +23,7 @@ MODEL_CODE = Path(caddm_hf.__file__).parent / "model"
 
 @pytest.fixture(scope="module")
 def detector() -> VideoDetector:
-    return default_detector()
+    return VideoDetector.from_pretrained(backend="torch")
 
 
 @pytest.fixture(scope="module")

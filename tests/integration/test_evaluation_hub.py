@@ -14,7 +14,7 @@ def client_push_and_evaluate() -> dict:
     from datasets import Dataset
     from huggingface_hub import HfApi
 
-    from caddm_hf.__main__ import main
+    from caddm_hf.cli.main import main
     from caddm_hf.dataset.schema import FRAME_FEATURES
     from support.made_collection import made_rows
     from support.made_scores import tiny_model

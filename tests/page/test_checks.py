@@ -7,9 +7,8 @@ import pytest
 
 from caddm_hf.guard.limits import JobStoppedError, StartError
 from caddm_hf.media.limits import MediaError
-from caddm_hf.page.checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError
+from caddm_hf.page.checks import FULL, CheckFailedError, CheckOptions, CheckStoppedError, Line
 from caddm_hf.page.jobs import CheckJob
-from caddm_hf.page.line import Line
 from caddm_hf.report.verdicts import Verdict
 from support.made_reports import made_person, made_report
 from support.made_runners import made_checks

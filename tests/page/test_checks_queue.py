@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from caddm_hf.page.line import Line, LineFullError
+from caddm_hf.page.checks import Line, LineFullError
 
 
 def test_visitors_are_served_in_order_and_hear_how_many_are_ahead():

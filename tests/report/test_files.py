@@ -106,11 +106,11 @@ def test_a_bias_comes_back_and_judges_again(tmp_path):
         calibration_temperature=2.0,
         calibration_bias=1.5,
     )
-    report = rejudge(report, report.thresholds, DetectionConfig())
+    report = rejudge(report, report.thresholds, DetectionConfig().rules)
     again = reread(report, tmp_path)
     assert again == report
     assert (again.calibration_temperature, again.calibration_bias) == (2.0, 1.5)
-    seen = rejudge(again, Thresholds(0.3, 0.65), DetectionConfig())
+    seen = rejudge(again, Thresholds(0.3, 0.65), DetectionConfig().rules)
     assert seen.judgement.verdict is Verdict.FAKE
     assert seen.judgement.fake_probability == pytest.approx(1 / (1 + math.exp(-1.5 / 2)))
 

@@ -21,8 +21,8 @@ from PIL import Image
 from skimage.data import astronaut
 
 import app
-from caddm_hf import __main__ as command_line
 from caddm_hf.checkpoint import bundled as default_model
+from caddm_hf.cli import main as command_line
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.page.examples import make_examples
 from caddm_hf.report.files import report_bytes

@@ -25,8 +25,8 @@ import torch
 from safetensors.torch import load_file
 
 import train_accelerate
-from caddm_hf.__main__ import main as command
 from caddm_hf.cli import score_many as score_at_scale
+from caddm_hf.cli.main import main as command
 from caddm_hf.report.evidence import write_evidence
 from caddm_hf.report.files import read_report, report_bytes
 from caddm_hf.training.checkpoints import read_log

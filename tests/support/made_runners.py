@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 from caddm_hf.detector.config import DetectionConfig
-from caddm_hf.page.checks import Checks
+from caddm_hf.page.checks import Checks, Line
 from caddm_hf.page.kept_results import KeptResults
-from caddm_hf.page.line import Line
 from caddm_hf.page.model_choice import ModelChoices
 from caddm_hf.page.model_facts import ModelFacts
 from caddm_hf.report.verdicts import Thresholds

@@ -11,8 +11,8 @@ import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from datasets import Image
 
-from caddm_hf.__main__ import main
 from caddm_hf.checkpoint.loading import LoadedModel
+from caddm_hf.cli.main import main
 from caddm_hf.evaluation.score_table import CLEAN, SCORED_SCHEMA, complete_table
 from caddm_hf.model.configuration_caddm import CaddmConfig
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
