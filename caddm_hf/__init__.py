@@ -1,21 +1,42 @@
 """CADDM for Hugging Face: ID-unaware deepfake detection.
 
-Names are imported when first used, so that `python -m caddm_hf --help` need not wait for torch.
+The names below are what other programs may import; where they lie inside the package may change.
+Each is imported when it is first used, so that `import caddm_hf` and `python -m caddm_hf --help`
+need not wait for torch. With the model's names, transformers' Auto classes know CADDM; with
+`VideoDetector` or `VideoDeepfakePipeline`, `pipeline("video-deepfake-detection")` does, too.
 """
 
 import importlib
 
 _HOME = {
-    "CaddmConfig": "model.configuration_caddm",
-    "CaddmForDeepfakeDetection": "model.modeling_caddm",
-    "CaddmImageProcessor": "model.image_processing_caddm",
-    "CaddmOutput": "model.modeling_caddm",
+    # The model
+    "CaddmConfig": "model.auto_classes",
+    "CaddmForDeepfakeDetection": "model.auto_classes",
+    "CaddmImageProcessor": "model.auto_classes",
+    "CaddmOutput": "model.auto_classes",
+    # Detecting
     "DetectionConfig": "detector.config",
-    "MediaError": "media.files",
-    "ModelError": "checkpoint.loading",
+    "DetectorSource": "detector.guarded",
+    "GuardLimits": "guard.limits",
+    "GuardedDetector": "detector.guarded",
+    "MediaLimits": "media.limits",
+    "VideoDeepfakePipeline": "detector.pipeline",
+    "VideoDetector": "detector.pipeline",
+    "open_network": "runtime.backends",
+    # Results
+    "Thresholds": "report.verdicts",
     "Verdict": "report.verdicts",
-    "VideoDetector": "detector.video_detector",
     "VideoReport": "report.video_report",
+    "annotated_video_suffix": "report.annotated_video",
+    "read_report": "report.files",
+    "record_provenance": "detector.provenance",
+    "write_annotated_video": "report.annotated_video",
+    "write_evidence": "report.evidence",
+    # Errors
+    "MediaError": "media.limits",
+    "ModelError": "core.errors",
+    "UserError": "core.errors",
+    "WorkerLostError": "guard.limits",
 }
 
 __all__ = sorted(_HOME)

@@ -81,3 +81,6 @@ class CaddmConfig(PreTrainedConfig):
         kwargs.setdefault("id2label", {0: "real", 1: "fake"})
         kwargs.setdefault("label2id", {"real": 0, "fake": 1})
         super().__init__(**kwargs)
+
+
+CaddmConfig.register_for_auto_class()

@@ -313,5 +313,4 @@ class CaddmForDeepfakeDetection(PreTrainedModel):
         return artifact_boxes(output.anchor_offsets, confidences)
 
 
-CaddmConfig.register_for_auto_class()
 CaddmForDeepfakeDetection.register_for_auto_class("AutoModelForImageClassification")
