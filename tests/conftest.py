@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from skimage import data
 
 from caddm_hf.checkpoint.loading import untrained_model
@@ -72,3 +73,19 @@ def untrained_folder(tmp_path_factory) -> Path:
     loaded.model.save_pretrained(folder)
     loaded.image_processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def fresh_accelerate() -> Iterator[None]:
+    """Accelerate keeps its state in singletons; sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    _reset_accelerate()
+    yield
+    torch.set_num_threads(threads)
+    _reset_accelerate()
+
+
+def _reset_accelerate() -> None:
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()

@@ -260,7 +260,7 @@ def write_model_folder(path: str | os.PathLike, output_folder: str | os.PathLike
     """Convert a checkpoint and write the model folder, whole or not at all.
 
     Raises:
-        CheckpointError: as `convert_checkpoint`, or the output folder holds files already.
+        CheckpointError: as `checkpoint.convert`, or the output folder holds files already.
     """
     output_folder = Path(output_folder)
     if output_folder.exists() and (not output_folder.is_dir() or any(output_folder.iterdir())):

@@ -1,4 +1,4 @@
-"""The options of `score_at_scale`, apart from it so that help need not wait for its imports."""
+"""The options of `cli.score_many`, apart from it so that help need not wait for its imports."""
 
 import argparse
 
@@ -29,7 +29,7 @@ def add_scale_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_backend_option(parser: argparse._ActionsContainer) -> None:
-    """`--backend`, which `inference_backends.open_network` understands."""
+    """`--backend`, which `runtime.backends.open_network` understands."""
     parser.add_argument(
         "--backend",
         choices=BACKENDS,

@@ -58,7 +58,7 @@ class ScoringSettings:
         frames: sampled of each video.
         device: torch device; None for a GPU where there is one.
         allow_private_addresses: whether URLs may lead into private networks.
-        backend: what computes the network, as `inference_backends` names it.
+        backend: what computes the network, as `runtime.backends` names it.
     """
 
     model: str

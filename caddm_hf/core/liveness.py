@@ -2,7 +2,7 @@
 
 Code that may be busy for long without saying so (reading a large file, a download) calls
 `sign_of_life` or `checkpoint` wherever it has got on. Where nobody watches they do nothing.
-`guarded_worker` is what watches: silence is how it knows that a worker hangs.
+`guard.pool` is what watches: silence is how it knows that a worker hangs.
 """
 
 from typing import Protocol

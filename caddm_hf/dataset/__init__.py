@@ -1,1 +1,15 @@
-"""Collections of frames: schema, opening, rows."""
+"""Collections of frames: schema, opening, rows.
+
+    frame_table   a collection in random access, with pairs of the same moment
+    genuine       portraits joined to a collection
+    lost_videos   what a preparation could not use
+    opening       opens a split, for training and for measuring
+    parquet       Parquet -> `datasets`, once it is known what it unpacks to
+    pictures      pictures stored in rows
+    point_search  landmarks for rows without, found once
+    rows          a split of any collection, opened for measuring
+    schema        columns, labels, FrameDataError
+
+Tests bear the modules' names, except: opening, point_search and schema: test_frame_table.py.
+pictures: checkpoint/test_files.py. rows: evaluation/test_data.py.
+"""

@@ -1,6 +1,6 @@
 """A split of any collection of pictures, opened for measuring: nothing is decoded yet.
 
-Training reads collections through `frame_dataset.open_split`, which knows training and validation
+Training reads collections through `dataset.opening.open_split`, which knows training and validation
 splits and their columns. Measuring wants the test split first, says so when only the training
 split is there, and takes collections with other columns, such as photographs of known people.
 """

@@ -46,7 +46,7 @@ class DetectorSource:
         revision: on the Hub.
         device: of torch; None for a GPU where there is one.
         config: how videos are looked at.
-        backend: what computes the network, as `inference_backends` names it.
+        backend: what computes the network, as `runtime.backends` names it.
         one_thread: whether a worker keeps to one thread, as where there are several.
     """
 

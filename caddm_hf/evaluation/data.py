@@ -1,7 +1,7 @@
 """What an evaluation looks at: frame collections, and folders of videos.
 
-A collection is what `frame_dataset` describes, given as a folder or file of Parquet or a Hub id.
-A folder of videos has `real` and `fake` in it, or a `videos.csv`:
+A collection is what `dataset.frame_table` describes, given as a folder or file of Parquet or a
+Hub id. A folder of videos has `real` and `fake` in it, or a `videos.csv`:
 
     real/**/*.mp4, fake/**/*.mp4       a folder directly in `fake` names its method
     videos.csv                         columns path, label (real or fake); may have method,

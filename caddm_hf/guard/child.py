@@ -1,4 +1,4 @@
-"""What runs in a guarded worker process; `guarded_worker` is the other end of its line.
+"""What runs in a guarded worker process; `guard.pool` is the other end of its line.
 
 Messages are pickled tuples: a kind, then for all but the first two the number of the job.
 
@@ -102,7 +102,7 @@ def work(
 
 
 class _Talk:
-    """The worker's side of the conversation; a `life_signs.Watcher`."""
+    """The worker's side of the conversation; a `core.liveness.Watcher`."""
 
     def __init__(
         self, line: Connection, most_bytes: int, longest_s: float, leave: Callable[[], NoReturn]

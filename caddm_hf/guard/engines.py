@@ -6,7 +6,7 @@
 
 Results come as they are ready. A job is a call of a module's function with one picklable
 argument; what must not be lost, it writes itself. Data preparation and scoring at scale run on
-these engines, behind the guard of `guarded_worker`: a job whose file crashes, hangs or bloats its
+these engines, behind the guard of `guard.pool`: a job whose file crashes, hangs or bloats its
 worker costs that job, and `lost` says what becomes of it.
 """
 

@@ -17,7 +17,7 @@ class GuardLimits:
         memory_bytes: resident size of the process, with the model and libraries in it (about
             0.7 GB). The media limits' worst cases need about 3 GB.
         job_s: wall-clock seconds of a job; begun anew by each step it tells of (`now_at`).
-        silence_s: seconds without progress or sign of life (`life_signs`).
+        silence_s: seconds without progress or sign of life (`core.liveness`).
         start_s: seconds for loading, which may include a download.
         stop_grace_s: seconds in which a job that is to stop may do so by itself, so that the
             worker need not be replaced.

@@ -1,4 +1,4 @@
-"""One worker process, its limits, and the guard's end of the line to `worker_process`."""
+"""One worker process, its limits, and the guard's end of the line to `guard.child`."""
 
 import multiprocessing
 import pickle

@@ -143,7 +143,7 @@ def iterate_sampled_frames(
     """Decodes a file once, in order, and yields evenly spaced frames as they come.
 
     Only the current frame is kept. What no wanted frame needs is not decoded, if the file's
-    packets tell what that is (`frame_jumps`); the frames are the same. In place of an
+    packets tell what that is (`media.seeking`); the frames are the same. In place of an
     unreadable frame comes the next readable one, under its own index; a file that ends early
     yields what there is.
 

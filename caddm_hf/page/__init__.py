@@ -1,1 +1,28 @@
-"""The Gradio page."""
+"""The Gradio page; app.py starts it.
+
+    api           endpoints for programs, and tools for language models
+    checks        runs checks in the order they were asked for
+    downloads     what to do with a result
+    examples      makes the example clips
+    file_tab      the tabs for one file
+    jobs          what the page asks of a detector
+    kept_results  results kept for their visitor
+    layout        tabs and what belongs to all of them
+    many_tab      the tab for several files
+    model_choice  which model checks
+    model_facts   what a visitor is told of a model, and the sensitivities it allows
+    moments       what the timeline knows of each frame
+    player        player and result
+    report_tab    the tab that opens a report
+    result        a report for people to read
+    runners       what runs the jobs: guarded processes, or this one
+    script        what happens in the browser
+    settings      one set for all tabs
+    style         looks and fixed words
+    worker        how a process does the jobs
+
+Tests bear the modules' names, except: checks: test_checks_queue.py, too. model_facts and runners:
+test_model_choice.py, test_checks.py. api, file_tab, jobs, layout, many_tab, player, report_tab,
+script, settings, style and worker: integration/test_app.py and, in a browser,
+integration/test_app_browser.py.
+"""

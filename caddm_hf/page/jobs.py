@@ -1,7 +1,7 @@
 """What the page asks of a detector.
 
 The jobs go to `GuardedWorkers`, so that a file that kills or clogs a decoder costs one process
-and not the page. How they are done is in `page_worker`, which only those processes import.
+and not the page. How they are done is in `page.worker`, which only those processes import.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ class JobRunner(Protocol):
         progress: Callable[[str, int, int], None] | None = None,
         stop: threading.Event | None = None,
     ) -> object:
-        """The answer to a job of `page_jobs`."""
+        """The answer to a job of `page.jobs`."""
 
     def facts(self, stop: threading.Event | None = None) -> ModelFacts:
         """Of the model; waits until it is loaded."""

@@ -47,7 +47,7 @@ class VideoAccount:
 
 @dataclass
 class VideoRows:
-    """The rows of one video, `FRAME_FEATURES` of `frame_dataset` with undecoded pictures."""
+    """The rows of one video, `FRAME_FEATURES` of `dataset.frame_table` with undecoded pictures."""
 
     account: VideoAccount
     rows: list[dict]

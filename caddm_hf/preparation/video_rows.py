@@ -74,7 +74,7 @@ def video_group_rows(
         options: what decides the rows.
         unusable: path of a video -> why it is not to be opened.
 
-    Whoever watches this process is told which video is open (`life_signs.now_at`).
+    Whoever watches this process is told which video is open (`core.liveness.now_at`).
 
     Raises:
         OSError: the machine failed, not a video.

@@ -5,7 +5,7 @@
 Made with PyAV alone. A short clip is shown whole and keeps its times; of a long one the seconds
 around its most suspicious moments are shown, one after the other, each with its time in the
 original. Sound is left out: it was not judged, and cut up it would mislead. How people are drawn
-between the frames that were looked at, `people_drawing` says.
+between the frames that were looked at, `report.drawing` says.
 """
 
 import hashlib

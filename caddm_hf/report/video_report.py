@@ -1,7 +1,7 @@
 """What the detector found in a video: one object for the page, the command line and programs.
 
 `VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints, without
-pictures (face crops, heatmaps); a report file has some of them too (`report_files`). Both are
+pictures (face crops, heatmaps); a report file has some of them too (`report.files`). Both are
 described in docs/report.md. Numbers are not rounded: what is read back is what was written.
 """
 

@@ -3,7 +3,7 @@
     network = open_network(loaded, device, "auto")
     detector = VideoDetector(loaded, config, device, network=network)
 
-Torch is always there. The other two compute an exported file (`exported_network`), which lies in
+Torch is always there. The other two compute an exported file (`runtime.exported`), which lies in
 the model's folder or in a cache, and is made on first use where that takes a second or two. Every
 export has to answer like torch on two crops before it is used.
 """

@@ -1,4 +1,4 @@
-"""A model -> an ONNX file that `exported_network` accepts, in float32 or int8."""
+"""A model -> an ONNX file that `runtime.exported` accepts, in float32 or int8."""
 
 import io
 import logging
@@ -69,7 +69,7 @@ def export_network(
     Args:
         loaded: the model.
         path: the new file; its folder is made.
-        model_fingerprint: `exported_network.fingerprint` of the model.
+        model_fingerprint: `runtime.exported.fingerprint` of the model.
         runtime: "onnx" or "openvino", preferred where both are installed.
         int8_crops: (S, S, 3) uint8 RGB aligned crops, typical ones, from which the ranges of
             values are taken; with them the network is quantised to int8.

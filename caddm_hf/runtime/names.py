@@ -1,4 +1,4 @@
-"""The names of the backends, apart from `inference_backends` so that help is there at once."""
+"""The names of the backends, apart from `runtime.backends` so that help is there at once."""
 
 RUNTIMES = ("onnx", "openvino")
 INT8_SUFFIX = "-int8"

@@ -23,7 +23,7 @@ from .plan import ForgeryShares, TrainingPlan
 from .samples import EvaluationFrames, SampleMaker, TrainingFrames, training_loader
 from .stream import StreamedFrames, streaming_loader
 
-SUBSET_STREAM = 4  # of random numbers, beside those of `training_samples`
+SUBSET_STREAM = 4  # of random numbers, beside those of `training.samples`
 
 
 class TrainingData:

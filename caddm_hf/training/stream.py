@@ -20,7 +20,7 @@ from .plan import ORDER_STREAM, Forgery, ForgeryShares
 from .samples import SampleMaker, worker_options
 
 SHUFFLE_BUFFER = 1000
-BUFFER_STREAM = 5  # of random numbers, beside those of `training_samples`
+BUFFER_STREAM = 5  # of random numbers, beside those of `training.samples`
 
 
 class StreamedFrames(IterableDataset):

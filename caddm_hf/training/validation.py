@@ -19,7 +19,7 @@ from .samples import EvaluationFrames, worker_options
 
 METRIC_FOLDER = Path(__file__).resolve().parents[1] / "metrics" / "video_metrics"
 INTERVAL_SAMPLES = 1000
-INTERVAL_STREAM = 3  # of random numbers, beside those of `training_samples`
+INTERVAL_STREAM = 3  # of random numbers, beside those of `training.samples`
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.evaluation import scoring as frame_scoring
 from caddm_hf.evaluation.scoring import FrameScorer
 from support.made_collection import made_rows, write_collection
-from support.made_scores import fresh_accelerate, run, write_leaning_model, write_tiny_model  # noqa: F401
+from support.made_scores import run, write_leaning_model, write_tiny_model
 from support.measurement_files import read_measurement
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")

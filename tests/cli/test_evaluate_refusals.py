@@ -14,7 +14,7 @@ from caddm_hf.checkpoint.loading import load_model
 from caddm_hf.cli.main import main
 from caddm_hf.dataset.schema import FRAME_FEATURES
 from support.made_collection import made_rows, write_collection
-from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
+from support.made_scores import run, write_tiny_model
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -9,7 +9,7 @@ from datasets import Dataset, Features, Image, Value
 
 from caddm_hf.dataset.schema import FRAME_FEATURES
 from support.made_collection import made_rows, write_collection
-from support.made_scores import fresh_accelerate, run, write_tiny_model  # noqa: F401
+from support.made_scores import run, write_tiny_model
 from support.measurement_files import read_measurement
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")

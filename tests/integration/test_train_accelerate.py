@@ -30,9 +30,10 @@ from support.training_runs import (
     SCRIPT,
     TINY,
     environment,
-    one_thread_and_fresh_accelerate,  # noqa: F401
     train,
 )
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 HUB_NAME = "alice/caddm-made"
 

@@ -19,10 +19,11 @@ from caddm_hf.training.validation import evaluation_loader, predict, video_metri
 from support.made_collection import write_collection
 from support.training_runs import (
     TINY,
-    one_thread_and_fresh_accelerate,  # noqa: F401
     start_training,
     train,
 )
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 TWO_PROCESSES = (
     *("-m", "torch.distributed.run", "--nproc_per_node", "2"),

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 TREE = README[README.index("## What lies where") : README.index("## Licence")]
+FLOORS = TREE[TREE.index("    7  cli/") :]
+PACKAGE = re.compile(r"caddm_hf/[^/]+/")
 
 
 def tracked() -> list[str]:
@@ -20,15 +23,21 @@ def tracked() -> list[str]:
     return done.stdout.split()
 
 
-def test_every_module_is_in_the_tree():
-    missing = [
-        path
-        for path in tracked()
-        if re.fullmatch(r"(?:caddm_hf|data_scripts)/[^/]+\.py|[^/]+\.py", path)
-        and not path.endswith("__init__.py")
-        and not re.search(rf"(?<![\w/]){re.escape(Path(path).name)}", TREE)
-    ]
-    assert missing == []
+def test_every_package_and_program_is_in_the_tree():
+    packages = {f"{path.split('/')[1]}/" for path in tracked() if PACKAGE.match(path)}
+    programs = {path for path in tracked() if re.fullmatch(r"[^/]+\.py", path)}
+    assert {name for name in packages | programs if f" {name} " not in TREE} == set()
+
+
+def test_floors_are_those_of_the_import_rule():
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (one["layers"] for one in rules["contracts"] if one["type"] == "layers")
+    floors: list[list[str]] = []
+    for new, package in re.findall(r"^    (\d|  ?) +([a-z]+)/ ", FLOORS, flags=re.MULTILINE):
+        if new.strip():
+            floors.append([])
+        floors[-1].append(package)
+    assert floors == [layer.split(" | ") for layer in layers]
 
 
 def test_everything_in_the_tree_is_there():

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import torch
-from accelerate.state import AcceleratorState, GradientState, PartialState
 from datasets import Image
 
 from caddm_hf.checkpoint.loading import LoadedModel
@@ -114,19 +112,3 @@ def write_leaning_model(folder: Path, rows: Sequence[dict], blur: float = 0.7) -
 def run(*arguments: object) -> int:
     """A measuring command in this process, on the CPU; returns the exit status."""
     return main([str(argument) for argument in (*arguments, "--device", "cpu")])
-
-
-@pytest.fixture
-def fresh_accelerate():
-    """Accelerate keeps its state in singletons; sums depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    _reset()
-    yield
-    torch.set_num_threads(threads)
-    _reset()
-
-
-def _reset() -> None:
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()

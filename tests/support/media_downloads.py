@@ -1,4 +1,4 @@
-"""Downloads of `media_source` in tests."""
+"""Downloads of `media.download` in tests."""
 
 import pytest
 

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import train_accelerate
@@ -20,17 +18,6 @@ TINY = (
     *("--use_cpu", "--batch_size", "8", "--eval_batch_size", "8", "--logging_steps", "1"),
     *("--dataloader_num_workers", "0", "--learning_rate", "1e-3"),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread_and_fresh_accelerate():
-    """Accelerate keeps its state in singletons; sums depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
 
 
 def train(*arguments: object) -> int:

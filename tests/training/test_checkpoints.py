@@ -31,10 +31,11 @@ from caddm_hf.training.checkpoints import (
 from support.made_collection import write_collection
 from support.training_runs import (
     TINY,
-    one_thread_and_fresh_accelerate,  # noqa: F401
     start_training,
     train,
 )
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture(scope="module")

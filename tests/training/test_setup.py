@@ -11,7 +11,9 @@ from caddm_hf import CaddmForDeepfakeDetection
 from caddm_hf.checkpoint import publish as model_publishing
 from caddm_hf.checkpoint.loading import load_model
 from support.made_collection import write_collection
-from support.training_runs import TINY, one_thread_and_fresh_accelerate, train  # noqa: F401
+from support.training_runs import TINY, train
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture(scope="module")
