@@ -279,8 +279,7 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     pieces = collection.missing_pieces(options.root)
     total = sum(len(group.records) for group in collection.plan.groups)
     waiting = sum(len(job.group.records) for job in pieces)
-    here = Path(__file__).resolve().parent
-    with open_engine(options.engine, options.workers, options.ray_address, [here]) as engine:
+    with open_engine(options.engine, options.workers, options.ray_address) as engine:
         with tqdm(total=total, initial=total - waiting, unit="video", file=sys.stderr) as bar:
             if not _do(engine, build_piece, pieces, bar, lost_piece):
                 return None

@@ -13,7 +13,7 @@ worker costs that job, and `lost` says what becomes of it.
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -76,7 +76,6 @@ def open_engine(
     name: str,
     workers: int | None = None,
     ray_address: str | None = None,
-    packages: Sequence[Path] = (),
 ) -> Engine:
     """An engine to be used in a `with` statement.
 
@@ -86,11 +85,9 @@ def open_engine(
             jobs in this process.
         ray_address: of an existing cluster; None for that of `RAY_ADDRESS`, or else a new one on
             this machine.
-        packages: folders of modules that jobs need beside this package; they are sent to the
-            nodes of a cluster.
     """
     if name == "ray":
-        return RayEngine(workers, ray_address, packages)
+        return RayEngine(workers, ray_address)
     if workers == 0:
         return SameProcess()
     return ProcessEngine(workers or os.cpu_count() or 1)
@@ -201,7 +198,7 @@ class RayEngine:
     able to run twice.
     """
 
-    def __init__(self, workers: int | None, address: str | None, packages: Sequence[Path] = ()):
+    def __init__(self, workers: int | None, address: str | None):
         self._workers = workers
         # Ray's wheels report their use to the makers unless told not to.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -213,11 +210,11 @@ class RayEngine:
                 "The engine 'ray' needs the package ray: pip install 'ray[data]'."
             ) from None
         self._ray = ray
-        code = [Path(__file__).resolve().parents[1], *packages]
+        package = Path(__file__).resolve().parents[1]  # with all that jobs need
         try:
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(folder) for folder in code]},
+                runtime_env={"py_modules": [str(package)]},
                 log_to_driver=False,
                 logging_level="ERROR",
             )

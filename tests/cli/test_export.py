@@ -14,7 +14,7 @@ from caddm_hf.runtime.backends import open_network
 from caddm_hf.runtime.exported import export_in_folder
 from caddm_hf.runtime.network import TorchNetwork
 from support.made_collection import write_collection
-from tests.runtime.test_backends import INSTALLED, made_model, needs_runtime
+from support.made_exports import INSTALLED, made_model, needs_runtime
 
 needs_onnxruntime = pytest.mark.skipif(
     "onnx" not in INSTALLED, reason="the optional packages onnx and onnxruntime are not installed"
