@@ -8,7 +8,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
 from scipy.special import expit
 
 from ..checkpoint.loading import LoadedModel
@@ -19,10 +18,8 @@ from .faces import FaceFinder
 from .figures import proportion
 from .models import scaling_of, thresholds_of
 from .output import describe_model, envelope
-from .picture_rows import Measurement, find_points, first_rows_of_videos, genuine_rows
-from .plots import false_alarms_picture
+from .picture_rows import find_points, first_rows_of_videos, genuine_rows
 from .scoring import FrameScorer, make_accelerator
-from .sections import false_alarms_section
 
 
 def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
@@ -47,7 +44,7 @@ def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
 
 def measure_false_alarms(
     loaded: LoadedModel, name: str, folder: Path | None, options: argparse.Namespace
-) -> Measurement:
+) -> dict:
     """Score genuine pictures, one a video, and count the verdicts.
 
     Args:
@@ -75,7 +72,7 @@ def measure_false_alarms(
         crops = [scorer.processor.align(rows.image_rgb(n), points[n])[0] for n in batch]
         differences.append(scorer.logit_differences(crops))
     probabilities = expit(scaling_of(loaded).scaled(np.concatenate(differences)))
-    report = envelope(
+    return envelope(
         "false-alarms",
         {
             "protocol": {
@@ -98,5 +95,3 @@ def measure_false_alarms(
             "probabilities": np.round(np.sort(probabilities), 6).tolist(),
         },
     )
-    picture: Picture = false_alarms_picture(report)
-    return report, false_alarms_section, picture

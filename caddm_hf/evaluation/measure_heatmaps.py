@@ -22,13 +22,11 @@ from .localisation import (
     stretched,
 )
 from .output import describe_model, envelope, warn
-from .picture_rows import Measurement, find_points, first_rows_of_videos, genuine_rows
-from .plots import localisation_picture
+from .picture_rows import find_points, first_rows_of_videos, genuine_rows
 from .scoring import FrameScorer, make_accelerator
-from .sections import localisation_section
 
 
-def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace) -> Measurement:
+def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace) -> dict:
     """Localisation on swaps made here.
 
     Raises:
@@ -67,7 +65,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
     genuine_scores = scorer.logit_differences(genuine)
     scores = scorer.logit_differences(crops)
     places = [f"{swap.forgery}, {swap.scale}" for swap in swaps]
-    report = envelope(
+    return envelope(
         "localisation",
         {
             "protocol": {
@@ -98,4 +96,3 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
             ),
         },
     )
-    return report, localisation_section, localisation_picture(report)

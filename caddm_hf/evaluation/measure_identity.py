@@ -29,10 +29,8 @@ from .identity_probe import (
     probe_identity,
 )
 from .output import describe_model, envelope, warn
-from .picture_rows import Measurement, find_points, genuine_rows
-from .plots import probe_picture
+from .picture_rows import find_points, genuine_rows
 from .scoring import FrameScorer, make_accelerator
-from .sections import probe_section
 
 NO_IMAGENET = "none"
 RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untrained, is 0
@@ -40,7 +38,7 @@ RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untr
 
 def probe_features(
     loaded: LoadedModel, name: str, plain: LoadedModel | None, options: argparse.Namespace
-) -> Measurement:
+) -> dict:
     """The identity probe.
 
     Raises:
@@ -93,7 +91,7 @@ def probe_features(
     pixels = probe_identity(pixel_features(crops), data, bootstrap)
     words = "16 x 16 grey pixels of the crop"
     results.append({"features": words, "role": "pixels", "kind": "pixels", **pixels})
-    report = envelope(
+    return envelope(
         "identity-probe",
         {
             "protocol": {
@@ -115,7 +113,6 @@ def probe_features(
             "results": results,
         },
     )
-    return report, probe_section, probe_picture(report)
 
 
 def _at_most(seen: list[int], names: list[str], at_most: int) -> list[int]:

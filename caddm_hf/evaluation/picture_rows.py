@@ -1,7 +1,6 @@
-"""The measurements on single pictures: identity probe and localisation, from options to report."""
+"""Genuine rows of a collection and their points, for the measurements on single pictures."""
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
 from tqdm.auto import tqdm
 
 from ..dataset.rows import OpenedRows
@@ -9,7 +8,6 @@ from ..dataset.schema import FrameDataError, label_numbers
 from .faces import FaceFinder
 
 PICTURES_AT_ONCE = 32
-Measurement = tuple[dict, object, Picture]  # JSON, what makes its section, picture
 
 
 def genuine_rows(rows: OpenedRows, all_genuine: bool) -> list[int]:

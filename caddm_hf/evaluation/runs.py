@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import logging as hub_logging
+from matplotlib.figure import Figure as Picture
 from transformers.utils import logging as transformers_logging
 
 from ..checkpoint.loading import LoadedModel
@@ -43,15 +44,43 @@ from .output import (
     warn,
     write_report,
 )
-from .plots import calibration_picture, evaluation_picture, robustness_picture
+from .plots import (
+    calibration_picture,
+    evaluation_picture,
+    false_alarms_picture,
+    localisation_picture,
+    probe_picture,
+    robustness_picture,
+)
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
 from .scoring import CLEAN_ONLY, FrameScorer, find_faces, make_accelerator, score_frames
-from .sections import calibration_section, evaluation_section, robustness_section
+from .sections import (
+    calibration_section,
+    evaluation_section,
+    false_alarms_section,
+    localisation_section,
+    probe_section,
+    robustness_section,
+)
 
 WRONG_USE = 2
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"
 SCORES_FILE = "scores.parquet"
+# By the kind of a report: the words about it, and the picture of those that need nothing else.
+SECTIONS = {
+    "evaluation": evaluation_section,
+    "robustness": robustness_section,
+    "calibration": calibration_section,
+    "identity-probe": probe_section,
+    "localisation": localisation_section,
+    "false-alarms": false_alarms_section,
+}
+PICTURES = {
+    "identity-probe": probe_picture,
+    "localisation": localisation_picture,
+    "false-alarms": false_alarms_picture,
+}
 
 
 def run_command(name: str, options: argparse.Namespace) -> int:
@@ -192,7 +221,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     }
     options.output.mkdir(parents=True, exist_ok=True)
     if options.robustness:
-        report, section = envelope("robustness", content), robustness_section
+        report = envelope("robustness", content)
         picture, scores_file = robustness_picture(report), f"robustness-{SCORES_FILE}"
         for result in results:
             print(
@@ -201,7 +230,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             )
     else:
         content["cross_dataset_table"] = cross_dataset_table(results)
-        report, section = envelope("evaluation", content), evaluation_section
+        report = envelope("evaluation", content)
         picture, scores_file = evaluation_picture(report, videos), SCORES_FILE
         for result in results:
             overall = result["overall"]
@@ -212,13 +241,14 @@ def _evaluate(options: argparse.Namespace) -> None:
             )
     with write_atomically(options.output / scores_file) as file:
         pq.write_table(pa.concat_tables(tables), file)
-    _finish(options, report, section, picture, models)
+    _finish(options, report, picture, models)
 
 
 def _finish(
-    options: argparse.Namespace, report: dict, section: Callable, picture, models: MeasuredModels
+    options: argparse.Namespace, report: dict, picture: Picture, models: MeasuredModels
 ) -> None:
     """Write the report, and each model's part of it into its card."""
+    section = SECTIONS[report["kind"]]
     paths = write_report(options.output, report, section(report), picture)
     print("\n".join(str(path) for path in paths))
     if not options.update_card:
@@ -277,7 +307,7 @@ def _calibrate(options: argparse.Namespace) -> None:
         f"{found.report['before']['expected_calibration_error']:.4f} before, "
         f"{report_words:.4f} after"
     )
-    _finish(options, report, calibration_section, calibration_picture(report), models)
+    _finish(options, report, calibration_picture(report), models)
 
 
 def _store(
@@ -308,8 +338,8 @@ def _probe(options: argparse.Namespace) -> None:
     plain = None
     if options.plain_model is not None:
         plain, _ = open_model(options.plain_model, options.revision)
-    report, section, picture = probe_features(models.loaded[0], models.names[0], plain, options)
-    _finish(options, report, section, picture, models)
+    report = probe_features(models.loaded[0], models.names[0], plain, options)
+    _finish(options, report, PICTURES[report["kind"]](report), models)
 
 
 def _measure_pictures(options: argparse.Namespace) -> None:
@@ -323,12 +353,12 @@ def _measure_pictures(options: argparse.Namespace) -> None:
     models = MeasuredModels(names, options.revision)
     loaded, name = models.loaded[0], models.names[0]
     if options.localisation:
-        report, section, picture = measure_heatmaps(loaded, name, options)
+        report = measure_heatmaps(loaded, name, options)
     else:
-        report, section, picture = measure_false_alarms(loaded, name, models.folders[0], options)
+        report = measure_false_alarms(loaded, name, models.folders[0], options)
         called_fake = report["verdicts"]["called_fake"]
         print(f"{name} on {data[0]}: {shown(called_fake, percent=True)} called fake")
-    _finish(options, report, section, picture, models)
+    _finish(options, report, PICTURES[report["kind"]](report), models)
 
 
 def _one_process() -> None:

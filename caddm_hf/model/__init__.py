@@ -12,6 +12,5 @@ that face alignment comes without torch.
     heatmaps                anchor scores -> heatmap and artifact boxes
     auto_classes            makes transformers' Auto classes know CADDM; does not travel
 
-Tests bear the modules' names, except: configuration_caddm: test_modeling_caddm.py. auto_classes:
-integration/test_hub_round_trip.py.
+Tests bear the modules' names, except: auto_classes: integration/test_hub_round_trip.py.
 """

@@ -1,0 +1,26 @@
+"""The configuration alone: its code goes where it is saved, and checks its values."""
+
+import json
+
+import pytest
+
+from caddm_hf.model.configuration_caddm import CaddmConfig
+
+
+def test_saved_alone_it_brings_its_code(tmp_path):
+    CaddmConfig().save_pretrained(tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["auto_map"] == {"AutoConfig": "configuration_caddm.CaddmConfig"}
+    code = (tmp_path / "configuration_caddm.py").read_text()
+    assert "class CaddmConfig" in code
+
+
+def test_values_come_back(tmp_path):
+    CaddmConfig(artifact_width=32, fake_above=0.7).save_pretrained(tmp_path)
+    again = CaddmConfig.from_pretrained(tmp_path)
+    assert (again.artifact_width, again.fake_above) == (32, 0.7)
+
+
+def test_thresholds_in_the_wrong_order():
+    with pytest.raises(ValueError, match="real_below"):
+        CaddmConfig(real_below=0.8, fake_above=0.2)
