@@ -1,4 +1,4 @@
-"""caddm_hf.guard.pool: what of guards and workers is left behind, whatever ends them."""
+"""caddm_hf.guard.process: what of guards and workers is left behind, whatever ends them."""
 
 import os
 import signal

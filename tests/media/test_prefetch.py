@@ -1,4 +1,4 @@
-"""caddm_hf.media.prefetch and worker_threads: what runs beside what."""
+"""caddm_hf.media.prefetch and detector.threads: what runs beside what."""
 
 import threading
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""caddm_hf.page.line: first come, first served, and everybody knows their place."""
+"""caddm_hf.page.checks.Line: first come, first served, and everybody knows their place."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""caddm_hf.report.files, report_schema: what is written comes back the same; nothing odd does."""
+"""caddm_hf.report.files and schema: what is written comes back the same; nothing odd does."""
 
 import json
 import math
