@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from caddm_hf.core.errors import UserError
 from caddm_hf.core.hub_ids import HUB_ID
+from caddm_hf.dataset.splits import SPLITS
 from caddm_hf.guard.engines import ENGINES, Engine, EngineError, Lost, open_engine
 from caddm_hf.guard.pool import ended_by_sigterm
 from caddm_hf.preparation.collection import (
@@ -53,7 +54,6 @@ from caddm_hf.preparation.layouts import (
 )
 from caddm_hf.preparation.records import (
     PICTURE_FORMATS,
-    SPLITS,
     DatasetError,
     FrameOptions,
     Listing,

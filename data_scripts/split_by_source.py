@@ -22,6 +22,7 @@ from caddm_hf.core.errors import UserError
 from caddm_hf.dataset.frame_table import FrameTable
 from caddm_hf.dataset.opening import open_split
 from caddm_hf.dataset.schema import FrameDataError
+from caddm_hf.dataset.splits import SPLITS
 
 
 def in_first_part(source_id: str, share: float) -> bool:
@@ -43,8 +44,6 @@ def split_by_source(data: str, split: str, out: Path, share: float) -> dict[str,
         FrameDataError: the data cannot be used, or a part would be empty.
     """
     rows = open_split(data, split)
-    if rows is None:
-        raise FrameDataError(f"Data '{data}' has no {split} split.")
     table = FrameTable(rows)
     sources = [
         source or video for source, video in zip(table.source_ids, table.video_ids, strict=True)
@@ -70,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("data", metavar="DATA", help="folder or file of Parquet, or a Hub id")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the two files")
-    parser.add_argument("--split", choices=("train", "validation"), default="validation")
+    parser.add_argument("--split", choices=SPLITS, default="validation")
     parser.add_argument(
         "--share",
         type=float,

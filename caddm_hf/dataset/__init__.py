@@ -3,13 +3,14 @@
     frame_table   a collection in random access, with pairs of the same moment
     genuine       portraits joined to a collection
     lost_videos   what a preparation could not use
-    opening       opens a split, for training and for measuring
+    opening       opens a split of a collection, for everyone
     parquet       Parquet -> `datasets`, once it is known what it unpacks to
     pictures      pictures stored in rows
     point_search  landmarks for rows without, found once
     rows          a split of any collection, opened for measuring
     schema        columns, labels, FrameDataError
+    splits        the names of splits
 
-Tests bear the modules' names, except: opening, point_search and schema: test_frame_table.py.
-pictures: checkpoint/test_files.py. rows: evaluation/test_data.py.
+Tests bear the modules' names, except: point_search and schema: test_frame_table.py. splits:
+test_opening.py. pictures: checkpoint/test_files.py. rows: evaluation/test_data.py.
 """

@@ -1,7 +1,12 @@
-"""Opens a collection: a folder or file of Parquet, or a dataset of the Hub."""
+"""Open a collection: a folder or file of Parquet, or a dataset of the Hub.
 
-import re
-from collections.abc import Sequence
+Training, evaluation and the data scripts open collections here, with the split words of
+`dataset.splits`. A single file, and a folder whose file names name no split, are used whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
@@ -10,63 +15,111 @@ import pyarrow.parquet as pq
 from ..core.errors import first_line
 from ..core.hub_ids import HUB_ID
 from .parquet import load_files, load_from_hub
-from .rows import PICTURE_COLUMN, OpenedRows
+from .rows import OpenedRows
 from .schema import PICTURE_COLUMNS, FrameDataError
+from .splits import SPLIT_WORDS, WHOLE, split_of_file
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
-SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev", "test")}
+# In the order in which a measurement looks for a split if none is named.
+MEASURED_SPLITS = ("test", "validation")
 
 
-# In the order in which they are looked for; a training split has to be asked for.
-SPLITS = ("test", "validation", "train")
-SPLIT_WORDS = {
-    "test": ("test",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "train": ("train",),
-}
+class MissingSplitError(FrameDataError):
+    """A collection does not have the split that was asked for."""
+
+    def with_advice(self, advice: str) -> FrameDataError:
+        """Return the error with what the user can do in its sentence."""
+        return FrameDataError(f"{str(self).rstrip('.')}: {advice}.")
 
 
-def open_split(
-    name: str,
-    split: str,
-    streaming: bool = False,
-    needed_columns: Sequence[str] = NEEDED_COLUMNS,
-) -> datasets.Dataset | datasets.IterableDataset | None:
-    """One split of a collection, its pictures not decoded.
+@dataclass(frozen=True)
+class FoundSplit:
+    """A split that a collection has.
+
+    Attributes:
+        collection: the name or path of the collection.
+        name: the split: the dataset's own word on the Hub, else one of `SPLITS`, or `WHOLE`.
+        files: its Parquet files; None for a dataset on the Hub.
+    """
+
+    collection: str
+    name: str
+    files: tuple[str, ...] | None = None
+
+
+def find_split(name: str, wanted: Sequence[str], or_only: bool = False) -> FoundSplit:
+    """Find a split without loading it.
 
     Args:
         name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
-        split: "train" or "validation"; a test split stands in for a missing validation split.
-        streaming: read rows as they are asked for.
-        needed_columns: without these the collection is refused.
-
-    Returns:
-        the split, or None if the collection has no such split.
+        wanted: names out of `SPLITS`, the preferred one first.
+        or_only: if none of these exists, but a single other split does, return that one.
 
     Raises:
-        FrameDataError: there is no such collection, it cannot be read, or columns are missing.
+        MissingSplitError: the collection has none of the splits.
+        FrameDataError: there is no such collection, or it cannot be read.
     """
-    try:
-        if Path(name).exists():
-            files = _parquet_files(Path(name), split)
-            if not files:
-                return None
-            rows = load_files(name, files, split, streaming)
-        elif HUB_ID.fullmatch(name):
-            found = datasets.get_dataset_split_names(name)
-            chosen = next((known for known in SPLIT_NAMES[split] if known in found), None)
-            if chosen is None:
-                return None
-            rows = load_from_hub(name, chosen, streaming)
+    path = Path(name)
+    if path.is_file():
+        if path.suffix != ".parquet":
+            raise FrameDataError(f"Data '{name}' is neither a Parquet file nor a folder.")
+        return FoundSplit(name, split_of_file(path.name) or WHOLE, (name,))
+    if path.is_dir():
+        there = {str(file): split_of_file(file.name) for file in sorted(path.rglob("*.parquet"))}
+        if not there:
+            raise FrameDataError(f"Folder '{name}' holds neither Parquet files nor videos.")
+        if not any(there.values()):
+            return FoundSplit(name, WHOLE, tuple(there))
+        names = sorted({split for split in there.values() if split})
+        found = next((split for split in wanted if split in names), None)
+    elif HUB_ID.fullmatch(name):
+        with _reading(name):
+            names = datasets.get_dataset_split_names(name)
+        there = None
+        words = (word for split in wanted for word in SPLIT_WORDS[split])
+        found = next((word for word in words if word in names), None)
+    else:
+        raise FrameDataError(
+            f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "
+            "user/name."
+        )
+    if found is None and or_only and len(names) == 1:
+        found = names[0]
+    if found is None:
+        raise MissingSplitError(
+            f"Data '{name}' has no {' or '.join(wanted)} split, only {', '.join(names)}."
+        )
+    if there is None:
+        return FoundSplit(name, found)
+    return FoundSplit(name, found, tuple(file for file, split in there.items() if split == found))
+
+
+def load_split(
+    found: FoundSplit, needed_columns: Sequence[str] = NEEDED_COLUMNS, streaming: bool = False
+) -> datasets.Dataset | datasets.IterableDataset:
+    """Load a split, its pictures not decoded.
+
+    Args:
+        found: from `find_split`.
+        needed_columns: the collection is refused without these.
+        streaming: read rows as they are asked for.
+
+    Returns:
+        at least one row, unless it is a stream.
+
+    Raises:
+        FrameDataError: the split cannot be read, holds no rows, or lacks a column.
+    """
+    name = found.collection
+    with _reading(name):
+        if found.files is None:
+            rows = load_from_hub(name, found.name, streaming)
+        elif not sum(pq.read_metadata(file).num_rows for file in found.files):
+            raise FrameDataError(f"Data '{name}' holds no rows.")
         else:
-            raise FrameDataError(
-                f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "
-                "user/name."
-            )
-    except FrameDataError:
-        raise
-    except Exception as error:  # `datasets` and the Hub client raise whatever they meet
-        raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
+            rows = load_files(name, found.files, "rows", streaming)
+    if not streaming and not len(rows):
+        raise FrameDataError(f"Data '{name}' holds no rows.")
     features = rows.features
     if features is None:  # a stream of a format without a schema
         raise FrameDataError(f"Data '{name}' does not say which columns it has.")
@@ -83,103 +136,46 @@ def open_split(
     return rows
 
 
-def _parquet_files(path: Path, split: str) -> list[str]:
-    """Files whose name begins with one of the split's names; unnamed files are for training."""
-    if path.is_file():
-        return [str(path)] if split == "train" else []
-    files = sorted(path.rglob("*.parquet"))
-    if not files:
-        raise FrameDataError(f"Folder '{path}' holds no Parquet files.")
-    names = {file: re.split(r"[-_.]", file.name.lower())[0] for file in files}
-    for known in SPLIT_NAMES[split]:
-        chosen = [str(file) for file in files if names[file] == known]
-        if chosen:
-            return chosen
-    every_name = [known for split_names in SPLIT_NAMES.values() for known in split_names]
-    if split == "train" and not set(names.values()) & set(every_name):
-        return [str(file) for file in files]
-    return []
+def open_split(
+    name: str,
+    split: str,
+    streaming: bool = False,
+    needed_columns: Sequence[str] = NEEDED_COLUMNS,
+) -> datasets.Dataset | datasets.IterableDataset:
+    """Open one split; the arguments and errors are those of `find_split` and `load_split`."""
+    return load_split(find_split(name, (split,)), needed_columns, streaming)
 
 
 def open_rows(
     name: str, needed: Sequence[str], split: str | None = None, any_split: bool = False
 ) -> OpenedRows:
-    """Open a split of a collection.
+    """Open a split for measuring.
 
     Args:
         name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
-        needed: columns without which it is of no use.
-        split: one of `SPLITS`; by default the test split, else the validation split, else all
-            of a collection that names no splits.
-        any_split: let a training split do where there is no other.
+        needed: the collection is refused without these columns.
+        split: one of `SPLITS`; by default the test split, else the validation split.
+        any_split: use a training split if there is no other.
 
     Raises:
-        FrameDataError: in one sentence, why it cannot be used.
+        FrameDataError: the message says in one sentence why the collection cannot be used.
     """
-    wanted = (split,) if split else SPLITS[: 3 if any_split else 2]
+    default = (*MEASURED_SPLITS, "train") if any_split else MEASURED_SPLITS
     try:
-        files, found = _find_split(name, wanted)
-        if files is None:
-            rows = load_from_hub(name, found)
-        elif not sum(pq.read_metadata(file).num_rows for file in files):
-            raise FrameDataError(f"Data '{name}' holds no rows.")
-        else:
-            rows = load_files(name, files, "rows")
+        found = find_split(name, (split,) if split else default)
+    except MissingSplitError as error:
+        raise error.with_advice("choose one with --split") from None
+    # Only the last part of a path: a report must not reveal this machine's folders.
+    shown = Path(name).resolve().name if Path(name).exists() else name
+    return OpenedRows(shown, found.name, load_split(found, needed))
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn whatever `datasets` and the Hub client raise into a FrameDataError."""
+    try:
+        yield
     except FrameDataError:
         raise
-    except Exception as error:  # `datasets` and the Hub client raise whatever they meet
+    except Exception as error:
         raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
-    if not len(rows):
-        raise FrameDataError(f"Data '{name}' holds no rows.")
-    missing = [column for column in needed if column not in rows.features]
-    if missing:
-        raise FrameDataError(
-            f"Data '{name}' lacks the column '{missing[0]}'; it has "
-            f"{', '.join(sorted(rows.features))}."
-        )
-    if not isinstance(rows.features[PICTURE_COLUMN], datasets.Image):
-        raise FrameDataError(f"Column '{PICTURE_COLUMN}' of '{name}' does not hold pictures.")
-    # Of a path only the last part: a report must not tell where things lie on this machine.
-    shown = Path(name).resolve().name if Path(name).exists() else name
-    return OpenedRows(shown, found, rows)
-
-
-def _find_split(name: str, wanted: Sequence[str]) -> tuple[list[str] | None, str]:
-    """The Parquet files of the first split that is there (None on the Hub), and its name."""
-    path = Path(name)
-    if path.is_file():
-        if path.suffix != ".parquet":
-            raise FrameDataError(f"Data '{name}' is neither a Parquet file nor a folder.")
-        return [name], _split_of(path.name) or "all"
-    if path.is_dir():
-        files = sorted(path.rglob("*.parquet"))
-        if not files:
-            raise FrameDataError(f"Folder '{name}' holds neither Parquet files nor videos.")
-        there = {str(file): _split_of(file.name) for file in files}
-        if not any(there.values()):
-            return list(there), "all"
-        for word in wanted:
-            chosen = [file for file, split in there.items() if split == word]
-            if chosen:
-                return chosen, word
-        names = sorted({split for split in there.values() if split})
-    elif HUB_ID.fullmatch(name):
-        names = datasets.get_dataset_split_names(name)
-        for word in wanted:
-            for known in SPLIT_WORDS[word]:
-                if known in names:
-                    return None, known
-    else:
-        raise FrameDataError(
-            f"Data '{name}' is neither a folder, nor a Parquet file, nor a Hub id of the form "
-            "user/name."
-        )
-    raise FrameDataError(
-        f"Data '{name}' has no {' or '.join(wanted)} split, only {', '.join(names)}: choose one "
-        "with --split."
-    )
-
-
-def _split_of(file_name: str) -> str | None:
-    first = re.split(r"[-_.]", file_name.lower())[0]
-    return next((split for split, words in SPLIT_WORDS.items() if first in words), None)

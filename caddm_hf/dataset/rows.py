@@ -1,8 +1,7 @@
-"""A split of any collection of pictures, opened for measuring: nothing is decoded yet.
+"""A split opened for measuring, with any columns beside the pictures.
 
-Training reads collections through `dataset.opening.open_split`, which knows training and validation
-splits and their columns. Measuring wants the test split first, says so when only the training
-split is there, and takes collections with other columns, such as photographs of known people.
+Training reads a `FrameTable`, which knows labels, twins and landmarks. A measurement also takes
+collections with other columns, such as photographs of known people.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ class OpenedRows:
     Args:
         name: for reports.
         split: for reports.
-        rows: with pictures in the column `image`.
+        rows: from `load_split`: pictures, not decoded, in the column `image`.
 
     Attributes:
         columns: name -> values of every column that holds one word or number a row.
@@ -35,7 +34,6 @@ class OpenedRows:
     def __init__(self, name: str, split: str, rows: datasets.Dataset):
         self.name, self.split = name, split
         self.features = rows.features
-        rows = rows.cast_column(PICTURE_COLUMN, datasets.Image(decode=False))
         small = [
             column
             for column, feature in rows.features.items()

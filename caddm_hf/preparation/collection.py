@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ..core.atomic_files import PARTIAL_PREFIX
+from ..dataset.splits import SPLITS
 from ..guard.engines import Again
 from ..guard.limits import WorkerLostError
 from ..media.names import shown_name
 from .records import (
-    SPLITS,
     DatasetError,
     FrameOptions,
     VideoRecord,

@@ -15,7 +15,6 @@ from fsspec.implementations.local import LocalFileSystem
 
 from ..core.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 PICTURE_FORMATS = ("jpeg", "png")

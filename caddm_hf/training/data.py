@@ -12,9 +12,10 @@ from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from ..checkpoint.imagenet import backbone_normalisation
 from ..dataset.frame_table import FrameTable
 from ..dataset.genuine import join_genuine_pictures
-from ..dataset.opening import open_split
+from ..dataset.opening import FoundSplit, MissingSplitError, find_split, load_split, open_split
 from ..dataset.point_search import default_cache_folder, search_points
 from ..dataset.schema import FrameDataError
+from ..dataset.splits import WHOLE
 from ..metrics.video_metrics.video_scores import aggregate_by_video
 from ..model.face_alignment import AlignmentJitter
 from ..model.image_processing_caddm import CaddmImageProcessor
@@ -84,8 +85,6 @@ class TrainingData:
         config = self.config
         self.stream = None
         split = open_split(config.data, "train", config.streaming)
-        if split is None:
-            raise FrameDataError(f"Data '{config.data}' has no training split.")
         if config.streaming:
             self.stream = split
             StreamedFrames(split, self.maker, self.shares, range(0), 1)  # checks its columns
@@ -103,14 +102,7 @@ class TrainingData:
 
     def _open_validation_split(self) -> None:
         config = self.config
-        name = config.validation_data or config.data
-        split = open_split(name, "validation")
-        if split is None and config.validation_data:
-            # Data named for validation may well be one file without the word in its name.
-            split = open_split(name, "train")
-        if split is None:
-            raise FrameDataError(f"Data '{name}' has no validation split: give --validation_data.")
-        table = FrameTable(split)
+        table = FrameTable(load_split(_find_validation_split(config)))
         rows = _some_rows(len(table), config.max_eval_samples, config.seed)
         labels = table.labels[rows]
         if labels.min() == labels.max():
@@ -201,6 +193,29 @@ class TrainingData:
             "rows_with_source_in_training": self.shared_sources(),
             "digest": self.evaluation_frames.table.digest(),
         }
+
+
+def _find_validation_split(config: TrainingConfig) -> FoundSplit:
+    """The validation split of --validation_data or of --data; never silently a test split.
+
+    Raises:
+        FrameDataError: the sentence says what to name.
+    """
+    wanted = ("validation",)
+    if config.validation_data:
+        # Data that is named for validation may be one file, or one split, of any name.
+        try:
+            return find_split(config.validation_data, wanted, or_only=True)
+        except MissingSplitError as error:
+            raise error.with_advice("name one file of it as --validation_data") from None
+    advice = "name the frames to validate on with --validation_data"
+    try:
+        found = find_split(config.data, wanted)
+    except MissingSplitError as error:
+        raise error.with_advice(advice) from None
+    if Path(config.data).is_file() or found.name == WHOLE:
+        raise FrameDataError(f"Data '{config.data}' has no validation split: {advice}.")
+    return found
 
 
 def _some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:

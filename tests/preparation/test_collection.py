@@ -353,7 +353,7 @@ def test_training_reads_it(tmp_path: Path, tree: Path) -> None:
             kinds[sample.kind.split("-")[0]] += 1
     assert kinds["genuine"] == 12
     assert kinds["global"] > 0
-    assert open_split(str(tmp_path), "validation").num_rows == 6  # the test split stands in
+    assert open_split(str(tmp_path), "test").num_rows == 6
 
 
 def test_a_split_of_which_nothing_comes(tmp_path: Path, videos: MadeVideos) -> None:

@@ -14,8 +14,8 @@ import io
 
 from fsspec.implementations.dirfs import DirFileSystem
 
+from ...dataset.splits import SPLITS
 from ..records import (
-    SPLITS,
     VIDEO_SUFFIXES,
     DatasetError,
     Listing,
