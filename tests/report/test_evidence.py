@@ -1,4 +1,4 @@
-"""caddm_hf.report.evidence, detector.provenance: one file to hand on, and what the result rests on."""
+"""caddm_hf.report.evidence, detector.provenance: one file to hand on, and what it rests on."""
 
 import errno
 import hashlib
