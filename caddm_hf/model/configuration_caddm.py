@@ -28,6 +28,12 @@ class CaddmConfig(PreTrainedConfig):
         fake_above: a probability of "fake" above this is called fake; between the two
             lies the undecided band.
         trained: False marks random weights, whose scores mean nothing.
+        least_face_px: smaller faces (longer side of the box, pixels of the frame) get no verdict,
+            as was measured for these weights. `None` leaves the limit to the detector.
+        least_sharpness: less sharp faces get no verdict, as was measured for these weights; in
+            [0, 1], a measure of the aligned crop at the face's own size. `None` for no limit.
+        least_heatmap_peak: no place of a face stands out where the heatmap's peak is lower; in
+            [0, 1]. `None` leaves the level to the detector.
 
     Raises:
         ValueError: a value is outside its range; the sentence names it.
@@ -47,6 +53,9 @@ class CaddmConfig(PreTrainedConfig):
         real_below: float = 0.4,
         fake_above: float = 0.6,
         trained: bool = True,
+        least_face_px: float | None = None,
+        least_sharpness: float | None = None,
+        least_heatmap_peak: float | None = None,
         **kwargs,
     ):
         if artifact_width is not None and not 1 <= artifact_width <= 4096:
@@ -68,6 +77,14 @@ class CaddmConfig(PreTrainedConfig):
             raise ValueError(
                 f"detection_loss_weight must not be negative, got {detection_loss_weight}"
             )
+        if least_face_px is not None and not 1 <= least_face_px <= 4096:
+            raise ValueError(f"least_face_px must lie between 1 and 4096, got {least_face_px}")
+        for name, share in (
+            ("least_sharpness", least_sharpness),
+            ("least_heatmap_peak", least_heatmap_peak),
+        ):
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {share}")
         self.backbone = backbone
         self.artifact_width = artifact_width
         self.image_size = image_size
@@ -78,6 +95,9 @@ class CaddmConfig(PreTrainedConfig):
         self.real_below = real_below
         self.fake_above = fake_above
         self.trained = trained
+        self.least_face_px = least_face_px
+        self.least_sharpness = least_sharpness
+        self.least_heatmap_peak = least_heatmap_peak
         kwargs.setdefault("id2label", {0: "real", 1: "fake"})
         kwargs.setdefault("label2id", {"real": 0, "fake": 1})
         super().__init__(**kwargs)
