@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..media.files import open_media_file
-from ..report.video_report import Provenance, VideoReport
+from ..report.video_report import JudgedFile, Provenance, VideoReport
 from ..report.words import shown_model_name
 from .video_detector import VideoDetector
 
@@ -52,8 +52,7 @@ def record_provenance(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = os.fstat(file.fileno()).st_size
     provenance = Provenance(
-        file_sha256=digest,
-        file_bytes=size,
+        file=JudgedFile(digest, size),
         model_trained=bool(detector.model.config.trained),
         model_sha256=None if detector.revision else _weights_sha256(Path(detector.name)),
         settings=_plain(asdict(config)),

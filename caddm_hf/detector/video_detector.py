@@ -31,8 +31,9 @@ from ..media.prefetch import FramePrefetch, frames_within
 from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from ..report.face_pictures import FacePictures
 from ..report.verdicts import LogitScaling, Thresholds, judge_person, judge_video
-from ..report.video_report import FaceScore, PersonReport, VideoReport
+from ..report.video_report import FaceScore, MarkedBox, PersonReport, VideoReport
 from ..report.warnings import face_warnings, reading_warnings
 from ..runtime.backends import open_network
 from ..runtime.network import CropNetwork, TorchNetwork
@@ -267,7 +268,8 @@ class VideoDetector:
         # A still image has one frame to be judged by; whoever asks for a few frames gets a
         # verdict on them, with a warning.
         needed = min(self.config.least_frames, seen.frames_wanted)
-        needed = 1 if seen.info.kind == "image" else needed
+        kind = "picture" if seen.info.kind == "image" else "video"
+        needed = 1 if kind == "picture" else needed
         judged = [
             (
                 faces,
@@ -284,22 +286,23 @@ class VideoDetector:
         ]
         judged.sort(key=lambda pair: (-_or_minus_one(pair[1].fake_probability), -len(pair[0])))
         reports = [
-            PersonReport(number, judgement, faces)
+            PersonReport(id=number, faces=faces, **vars(judgement))
             for number, (faces, judgement) in enumerate(judged, start=1)
         ]
         untrained = [] if own.trained else [UNTRAINED_WARNING]
         return VideoReport(
             video=seen.name,
-            judgement=judge_video([person.judgement for person in reports], seen.frames_sampled),
+            **vars(judge_video([person.judgement for person in reports], seen.frames_sampled)),
             people=reports,
             duration_s=seen.info.duration_s,
+            kind=kind,
             frames_sampled=seen.frames_sampled,
             model=self.name,
             model_revision=self.revision,
             thresholds=self.thresholds,
             calibration_temperature=scaling.temperature,
             calibration_bias=scaling.bias,
-            warnings=untrained + seen.warnings + face_warnings(reports, seen.info.kind),
+            warnings=untrained + seen.warnings + face_warnings(reports, kind),
         )
 
 
@@ -342,8 +345,7 @@ def _face_score(
         face_confidence=seen.face.confidence,
         fake_probability=probability,
         uncalibrated_probability=uncalibrated,
-        crop_rgb=seen.crop_rgb,
-        heatmap=heatmap,
-        artifact_boxes=boxes,
+        artifact_boxes=[MarkedBox(**vars(box)) for box in boxes],
         alignment=seen.alignment,
+        pictures=FacePictures(seen.crop_rgb, heatmap),
     )

@@ -12,7 +12,6 @@ from ..report.annotated_video import annotated_video_suffix
 from ..report.evidence import evidence_name, write_evidence
 from ..report.files import ReportError
 from ..report.video_report import VideoReport
-from ..report.words import is_picture
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
 from .jobs import AnnotateJob
 from .kept_results import KeptResult, KeptResults
@@ -148,7 +147,7 @@ async def annotated_file(
     tell: Tell,
 ) -> Path:
     """Draw a result onto its video. Errors as of `Checks.work`."""
-    if is_picture(result.report):
+    if result.report.kind == "picture":
         raise CheckFailedError("A picture has no annotated video; its evidence file shows it.")
     out_path = kept.folder(session) / f"annotated{annotated_video_suffix()}"
     job = AnnotateJob(result.path, result.report, out_path, percent / 100)

@@ -7,7 +7,6 @@ from typing import Literal
 
 import gradio as gr
 
-from ..report.words import is_picture
 from .checks import CheckFailedError, Checks, CheckStoppedError
 from .downloads import HandOn, add_hand_on, evidence_file, wire_annotate
 from .kept_results import KeptResult, KeptResults
@@ -130,7 +129,7 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
             return [error_html(str(failure)), *nothing]
         kept.keep(session, kind, KeptResult(report, path))
         evidence = await evidence_file(kept, session, report)
-        can_annotate = bool(report.people) and not is_picture(report)
+        can_annotate = bool(report.people) and report.kind != "picture"
         return [report_html(report), *tab.hand_on.updates(evidence, can_annotate)]
 
     async def stop_check(request: gr.Request) -> str:

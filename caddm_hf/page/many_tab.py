@@ -9,7 +9,7 @@ import gradio as gr
 from jinja2 import Environment, StrictUndefined
 
 from ..report.video_report import VideoReport
-from ..report.words import VERDICT_WORDS, is_picture, show_percent
+from ..report.words import VERDICT_WORDS, show_percent
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
 from .downloads import add_hand_on, evidence_file, wire_annotate
 from .file_tab import AT_ONCE
@@ -190,7 +190,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         kept.keep(session, SHOWN, kept_result)
         report = kept_result.report
         evidence = await evidence_file(kept, session, report)
-        can_annotate = bool(report.people) and not is_picture(report)
+        can_annotate = bool(report.people) and report.kind != "picture"
         return [
             report_html(report),
             kept_result.path,

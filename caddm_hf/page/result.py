@@ -18,7 +18,6 @@ from ..report.words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     VERDICT_WORDS,
-    is_picture,
     probability_meaning,
     show_percent,
     show_time,
@@ -165,7 +164,7 @@ def report_html(report: VideoReport) -> str:
             for suspicious in most_suspicious_faces(report)
             if suspicious.face.has_pictures
         ],
-        picture=is_picture(report),
+        picture=report.kind == "picture",
         legend=data_uri(heatmap_legend(), quality=95),
         heatmap_meaning=HEATMAP_MEANING,
         moments=json.dumps(moments_of(report)),
@@ -194,21 +193,21 @@ def _judgement_values(judgement: Judgement) -> dict:
 
 def _facts(report: VideoReport) -> list[tuple[str, str]]:
     facts = [("File", report.video)]
-    if not is_picture(report):
+    if report.kind != "picture":
         facts.append(("Length", show_time(report.duration_s)))
         facts.append(("Frames looked at", str(report.frames_sampled)))
     facts.append(("Model", report.model))
     if report.model_revision:
         facts.append(("Revision of the model", report.model_revision))
     if report.provenance is not None:
-        facts.append(("Fingerprint (SHA-256)", report.provenance.file_sha256))
+        facts.append(("Fingerprint (SHA-256)", report.provenance.file.sha256))
     return facts
 
 
 def _person_values(report: VideoReport, person: PersonReport) -> dict:
     plots = []
     judged = person.judgement.fake_probability is not None
-    if not is_picture(report) and judged:
+    if report.kind != "picture" and judged:
         plots = [
             (
                 name,
@@ -241,7 +240,7 @@ def _share(report: VideoReport, person: PersonReport) -> str:
 
 def _seen(report: VideoReport, person: PersonReport) -> str:
     size = max(face.size_px for face in person.faces)
-    if is_picture(report):
+    if report.kind == "picture":
         return f"The face's longer side is {size:.0f} pixels."
     return (
         f"Seen in {len(person.faces)} of {report.frames_sampled} frames; the face's longer side is "
@@ -254,7 +253,7 @@ def _face_values(report: VideoReport, suspicious: SuspiciousFace) -> dict:
     face = suspicious.face
     return {
         "caption": pictures.caption,
-        "time_s": None if is_picture(report) else f"{face.time_s:.3f}",
+        "time_s": None if report.kind == "picture" else f"{face.time_s:.3f}",
         "shown_time": show_time(face.time_s),
         "plain": data_uri(face.crop_rgb),
         "plain_alt": pictures.crop_alt,

@@ -62,10 +62,6 @@ class AnnotationError(UserError):
     """A video that cannot be annotated; the message is one sentence for a person."""
 
 
-class AnnotationCancelledError(Exception):
-    """The caller wants the video no more."""
-
-
 @dataclass(frozen=True)
 class AnnotatedVideo:
     """What was written.
@@ -101,7 +97,6 @@ def write_annotated_video(
     strength: float = 1.0,
     *,
     on_progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
     limits: MediaLimits = MediaLimits(),
 ) -> AnnotatedVideo:
     """Draw boxes with verdicts, and heatmaps, on a clip.
@@ -113,21 +108,19 @@ def write_annotated_video(
         report: from the detector; one read from a file has few heatmaps.
         out_path: ends in `annotated_video_suffix()`; what is there is replaced.
         strength: of the heatmaps, in [0, 1].
-        on_progress: called with (stage, done, total); an exception it raises stops the work.
-        cancelled: asked before every frame; once it says yes the work stops.
+        on_progress: called with (stage, done, total); an exception it raises stops the work
+            and leaves nothing under `out_path`.
         limits: what reading the video may cost.
 
     Raises:
         MediaError: the video cannot be read.
         AnnotationError: it is a picture, not the file the report is on, or has no face; or the
             result cannot be written.
-        AnnotationCancelledError: `cancelled` said so. Nothing is left under `out_path` then.
     """
     path, out_path = Path(video_path), Path(out_path)
     codec, suffix, options = _encoder()
     if out_path.suffix != suffix:
         raise ValueError(f"the annotated video's name must end in {suffix}, got '{out_path.name}'")
-    stop = cancelled or (lambda: False)
     tell = on_progress or (lambda *_: None)
     tell(STAGE, 0, 1)
     if not any(person.faces for person in report.people):
@@ -145,8 +138,6 @@ def write_annotated_video(
                 encoder = _Encoder(container, codec, options, drawing.size_hw)
                 with closing(_window_frames(path, info, windows, limits)) as frames:
                     for number, (frame, shown_s, total) in enumerate(frames, start=1):
-                        if stop():
-                            raise AnnotationCancelledError
                         if shown_s is not None:
                             encoder.add(drawing.draw(frame), shown_s)
                         tell(STAGE, number, total)
@@ -157,42 +148,6 @@ def write_annotated_video(
         ) from error
     whole = windows == ((0.0, info.duration_s),)
     return AnnotatedVideo(out_path, encoder.end_s, encoder.frame_count, windows, whole)
-
-
-def annotated_frame(
-    video_path: str | os.PathLike,
-    report: VideoReport,
-    time_s: float,
-    strength: float = 1.0,
-    *,
-    limits: MediaLimits = MediaLimits(),
-) -> np.ndarray:
-    """The sampled frame nearest to a moment, with everybody drawn on it.
-
-    Args:
-        video_path: the local file the report is on, a video or picture.
-        report: on it.
-        time_s: the moment, in seconds.
-        strength: of the heatmaps, in [0, 1].
-        limits: what reading the file may cost.
-
-    Returns:
-        (H, W, 3) uint8, at most 1280 x 720 pixels, or 720 x 1280.
-
-    Raises:
-        MediaError: the file cannot be read.
-        AnnotationError: the report knows no face.
-    """
-    path = Path(video_path)
-    faces = [face for person in report.people for face in person.faces]
-    if not faces:
-        raise AnnotationError("No face was found, so there is no moment to show.")
-    nearest = min(faces, key=lambda face: abs(face.time_s - time_s))
-    info = probe_media(path, limits)
-    frames = iterate_frames(path, info, [min(nearest.frame_index, info.frame_count - 1)], limits)
-    with closing(frames):
-        frame = next(frames)
-    return _Drawing(report, info, strength).draw(frame)
 
 
 def suspicious_windows(report: VideoReport, duration_s: float) -> tuple[tuple[float, float], ...]:
@@ -219,9 +174,9 @@ def _checked_video(path: Path, report: VideoReport, limits: MediaLimits) -> Medi
     if info.kind == "image":
         raise AnnotationError("This is a picture: only a video can be annotated as a video.")
     same = abs(info.duration_s - report.duration_s) < 0.5
-    if report.provenance is not None and (same := info.file_bytes == report.provenance.file_bytes):
+    if report.provenance is not None and (same := info.file_bytes == report.provenance.file.bytes):
         with open_media_file(path, limits.max_file_bytes) as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == report.provenance.file_sha256
+            same = hashlib.file_digest(file, "sha256").hexdigest() == report.provenance.file.sha256
     if not same:
         raise AnnotationError("This video is not the file that the report is on.")
     return info

@@ -22,8 +22,6 @@ from .words import (
     LIMITS,
     UNTRAINED,
     VERDICT_WORDS,
-    is_picture,
-    media_noun,
     probability_meaning,
     show_percent,
     show_time,
@@ -53,8 +51,8 @@ def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
     rows, left_out = _rows(report)
     return _template.render(
         style=Markup(STYLE),
-        noun=media_noun(report),
-        is_picture=is_picture(report),
+        noun=report.kind,
+        is_picture=report.kind == "picture",
         name=_shown(report.video),
         checked_at=_moment(report.provenance),
         verdict=_judgement_values(report.judgement),
@@ -107,7 +105,7 @@ def _judgement_values(judgement: Judgement) -> dict:
 def _person_values(report: VideoReport, person: PersonReport) -> dict:
     worst = person.most_suspicious
     plots = []
-    if not is_picture(report):
+    if report.kind != "picture":
         plots = [
             (
                 name,
@@ -128,7 +126,7 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
 
 def _seen(report: VideoReport, person: PersonReport) -> list[str]:
     size = f"{max(face.size_px for face in person.faces):.0f} pixels"
-    if is_picture(report):
+    if report.kind == "picture":
         return [f"The face's longer side is {size}."]
     seen, above = len(person.faces), person.suspicious_frames(report.thresholds)
     worst = person.most_suspicious
@@ -157,9 +155,9 @@ def _face_values(report: VideoReport, strength: float) -> list[dict]:
 def _file_facts(report: VideoReport) -> list[tuple[str, str]]:
     facts = [("File", _shown(report.video))]
     if report.provenance is not None:
-        facts.append(("SHA-256", report.provenance.file_sha256))
-        facts.append(("Size", f"{report.provenance.file_bytes:,} bytes"))
-    if not is_picture(report):
+        facts.append(("SHA-256", report.provenance.file.sha256))
+        facts.append(("Size", f"{report.provenance.file.bytes:,} bytes"))
+    if report.kind != "picture":
         facts.append(("Length", show_time(report.duration_s)))
         facts.append(("Frames looked at", str(report.frames_sampled)))
     return facts

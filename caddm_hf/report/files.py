@@ -4,33 +4,28 @@ A report file shows the same result again without the video: all numbers, and th
 faces that are shown first, without loss. docs/report.md describes it.
 """
 
-import base64
 import io
 import json
 import os
 import zipfile
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ..core.errors import UserError
 from ..media.files import open_media_file
 from ..media.limits import MediaError
 from ..media.names import shown_name
-from ..model.heatmaps import ArtifactBox
+from .face_pictures import MAX_PICTURE_SIDE, FacePictures, picture_count
 from .gallery import most_suspicious_faces
-from .schema import FramePart, PersonPart, PicturesPart, ReportHead, ReportPart
-from .verdicts import Judgement, Thresholds
+from .schema import FileFields, ReportHead
 from .video_report import (
     REPORT_SCHEMA,
     REPORT_SCHEMA_VERSION,
     FaceScore,
-    PersonReport,
-    Provenance,
     VideoReport,
+    report_adapter,
 )
 from .words import LIMITS
 
@@ -40,12 +35,9 @@ MAX_REPORT_BYTES = 24 * 2**20
 MAX_VALUES = 1_500_000
 PEOPLE_WITH_PICTURES = 24
 FACES_WITH_PICTURES = 12
-MAX_PICTURES = 64
-MAX_PICTURE_SIDE = 512
 MAX_PICTURE_BYTES = 12 * 2**20  # in Base64, of all pictures of a report
 REPORT_NAME = "report.json"  # in an evidence file
 ZIP_START = b"PK\x03\x04"
-HALF_PRECISION_ONE = np.float16(1).view(np.uint16)
 
 
 class ReportError(UserError):
@@ -72,7 +64,7 @@ def report_bytes(report: VideoReport) -> bytes:
     }
     left = MAX_PICTURE_BYTES
     for person_id, face in _faces_with_pictures(report):
-        pictures = _pictures(face)
+        pictures = _pictures_adapter().dump_python(face.pictures, mode="json", by_alias=True)
         left -= sum(len(picture) for picture in pictures.values())
         if left < 0:
             break
@@ -105,19 +97,13 @@ def _faces_with_pictures(report: VideoReport) -> list[tuple[int, FaceScore]]:
     return [
         (person_id, face)
         for (person_id, _), face in once.items()
-        if face.has_pictures and max(face.crop_rgb.shape) <= MAX_PICTURE_SIDE
+        if face.pictures and max(face.pictures.crop_rgb.shape) <= MAX_PICTURE_SIDE
     ]
 
 
-def _pictures(face: FaceScore) -> dict[str, str]:
-    bits = np.clip(face.heatmap, 0, 1).astype(np.float16).view(np.uint16)
-    return {"crop_png": _png(face.crop_rgb), "heatmap_png": _png(bits)}
-
-
-def _png(pixels: np.ndarray) -> str:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG")
-    return base64.b64encode(data.getvalue()).decode("ascii")
+@cache
+def _pictures_adapter() -> TypeAdapter:
+    return TypeAdapter(FacePictures)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -147,7 +133,7 @@ def read_report(path: str | os.PathLike) -> VideoReport:
         data = _unpacked(data, shown_name(path))
     if data.count(b",") > MAX_VALUES:
         raise ReportError(f"{shown_name(path)} holds more values than any report has.")
-    return _report(_checked(data, shown_name(path)))
+    return _checked(data, shown_name(path))
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
@@ -164,7 +150,7 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return report
 
 
-def _checked(data: bytes, name: str = "This result") -> ReportPart:
+def _checked(data: bytes, name: str = "This result") -> VideoReport:
     try:
         head = ReportHead.model_validate_json(data)
     except ValidationError as error:
@@ -182,7 +168,8 @@ def _checked(data: bytes, name: str = "This result") -> ReportPart:
             f"up to {REPORT_SCHEMA_VERSION}: open it with a newer one."
         )
     try:
-        return ReportPart.model_validate_json(data)
+        FileFields.model_validate_json(data)
+        return report_adapter().validate_json(data, context=picture_count())
     except ValidationError as error:
         raise ReportError(f"{name} is a damaged report: {_first_fault(error)}.") from None
 
@@ -192,84 +179,3 @@ def _first_fault(error: ValidationError) -> str:
     place = ".".join(str(step) for step in fault["loc"])[:100]
     said = fault["msg"].removeprefix("Value error, ").rstrip(".")[:150]
     return f"{place}: {said}" if place else said
-
-
-def _report(part: ReportPart) -> VideoReport:
-    pictures = sum(frame.pictures is not None for p in part.people for frame in p.frames)
-    if pictures > MAX_PICTURES:
-        raise ReportError(
-            f"The report holds {pictures} pictures of faces, more than the {MAX_PICTURES} allowed."
-        )
-    report = VideoReport(
-        video=part.video,
-        judgement=_judgement(part),
-        people=[
-            PersonReport(person.id, _judgement(person), [_face(frame) for frame in person.frames])
-            for person in part.people
-        ],
-        duration_s=part.duration_s,
-        frames_sampled=part.frames_sampled,
-        model=part.model,
-        model_revision=part.model_revision,
-        thresholds=Thresholds(part.thresholds.real_below, part.thresholds.fake_above),
-        calibration_temperature=part.calibration_temperature,
-        calibration_bias=part.calibration_bias,
-        warnings=list(part.warnings),
-    )
-    rests_on = part.provenance
-    if rests_on is None:
-        return report
-    return replace(
-        report,
-        provenance=Provenance(
-            file_sha256=rests_on.file.sha256,
-            file_bytes=rests_on.file.bytes,
-            model_trained=rests_on.model_trained,
-            model_sha256=rests_on.model_sha256,
-            settings=rests_on.settings,
-            versions=rests_on.versions,
-            checked_at=rests_on.checked_at,
-        ),
-    )
-
-
-def _judgement(part: ReportPart | PersonPart) -> Judgement:
-    return Judgement(part.verdict, part.reason_code, part.reason, part.fake_probability)
-
-
-def _face(frame: FramePart) -> FaceScore:
-    crop_rgb, heatmap = (None, None) if frame.pictures is None else _decoded(frame.pictures)
-    return FaceScore(
-        frame_index=frame.frame_index,
-        time_s=frame.time_s,
-        box_xyxy=frame.box_xyxy,
-        face_confidence=frame.face_confidence,
-        fake_probability=frame.fake_probability,
-        uncalibrated_probability=frame.uncalibrated_probability,
-        crop_rgb=crop_rgb,
-        heatmap=heatmap,
-        artifact_boxes=[ArtifactBox(box.box_xyxy, box.confidence) for box in frame.artifact_boxes],
-        alignment=None if frame.alignment is None else np.array(frame.alignment, np.float64),
-    )
-
-
-def _decoded(pictures: PicturesPart) -> tuple[np.ndarray, np.ndarray]:
-    """Crop (S, S, 3) uint8 and heatmap (S, S) float16 in [0, 1]."""
-    crop_rgb = _pixels(pictures.crop_png, "RGB")
-    bits = _pixels(pictures.heatmap_png, "I;16").astype(np.uint16)
-    height, width = bits.shape
-    if height != width or crop_rgb.shape[:2] != bits.shape or bits.max() > HALF_PRECISION_ONE:
-        raise ReportError("A picture in the report is not that of a face and its heatmap.")
-    return crop_rgb, bits.view(np.float16)
-
-
-def _pixels(encoded: str, mode: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as picture:
-            fits = picture.mode == mode and max(picture.size) <= MAX_PICTURE_SIDE
-            pixels = np.array(picture) if fits else None  # nothing is decoded before this
-    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
-        raise ReportError("A picture in the report is damaged.") from error
-    if pixels is None:
-        raise ReportError(f"A picture in the report is not one of {mode} and of a face's size.")
-    return pixels

@@ -6,7 +6,7 @@ import numpy as np
 
 from .figures import draw_artifact_boxes, overlay_heatmap
 from .video_report import FaceScore, VideoReport
-from .words import is_picture, show_percent, show_time
+from .words import show_percent, show_time
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def face_pictures(
     face, person_id = suspicious.face, suspicious.person_id
     if not face.has_pictures:
         raise ValueError("the report holds no pictures of this face")
-    at = "" if is_picture(report) else f" at {show_time(face.time_s)}"
+    at = "" if report.kind == "picture" else f" at {show_time(face.time_s)}"
     peak = f"{float(face.heatmap.max()):.2f}"
     boxes = _boxes_in_words(face)
     return FacePictures(

@@ -4,11 +4,10 @@ Verdicts follow from the scores a report holds by the rules of `verdicts`, so wh
 stricter, or to know about the main person alone, need not check the video twice.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from .verdicts import Judgement, JudgingRules, Thresholds, judge_person, judge_video
-from .video_report import PersonReport, VideoReport
+from .verdicts import JudgingRules, Thresholds, judge_person, judge_video
+from .video_report import VideoReport
 from .warnings import face_warnings
 
 
@@ -20,18 +19,20 @@ def rejudge(report: VideoReport, thresholds: Thresholds, rules: JudgingRules) ->
         thresholds: to judge by.
         rules: what makes a face count.
     """
-    is_image = report.duration_s == 0
-    needed = 1 if is_image else min(rules.least_frames, max(1, report.frames_sampled))
+    few = 1 if report.kind == "picture" else rules.least_frames
+    needed = min(few, max(1, report.frames_sampled))
     people = [
         replace(
             person,
-            judgement=judge_person(
-                [face.uncalibrated_probability for face in person.faces],
-                [face.size_px for face in person.faces],
-                thresholds,
-                rules.least_face_px,
-                needed,
-                scaling=report.scaling,
+            **vars(
+                judge_person(
+                    [face.uncalibrated_probability for face in person.faces],
+                    [face.size_px for face in person.faces],
+                    thresholds,
+                    rules.least_face_px,
+                    needed,
+                    scaling=report.scaling,
+                )
             ),
         )
         for person in report.people
@@ -40,7 +41,7 @@ def rejudge(report: VideoReport, thresholds: Thresholds, rules: JudgingRules) ->
         report,
         people=people,
         thresholds=thresholds,
-        judgement=_judge(people, report.frames_sampled),
+        **vars(judge_video([person.judgement for person in people], report.frames_sampled)),
     )
 
 
@@ -49,21 +50,16 @@ def main_person_only(report: VideoReport) -> VideoReport:
     person = report.main_person
     if person is None or len(report.people) == 1:
         return report
-    kind = "image" if report.duration_s == 0 else "video"
-    about_others = set(face_warnings(report.people, kind))
+    about_others = set(face_warnings(report.people, report.kind))
     left_out = len(report.people) - 1
     others = "1 other person was" if left_out == 1 else f"{left_out} other people were"
     return replace(
         report,
         people=[person],
-        judgement=person.judgement,
+        **vars(person.judgement),
         warnings=[
             *(warning for warning in report.warnings if warning not in about_others),
-            *face_warnings([person], kind),
+            *face_warnings([person], report.kind),
             f"{others} left out, as asked.",
         ],
     )
-
-
-def _judge(people: Sequence[PersonReport], frames_sampled: int) -> Judgement:
-    return judge_video([person.judgement for person in people], frames_sampled)

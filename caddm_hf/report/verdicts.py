@@ -16,8 +16,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, model_validator
+
+from .fields import Probability, Sentence
 
 # What `log_odds` takes p = 0 and 1 - p = 0 for: no more than any other double in [0, 1] has, so
 # that the ends stay the ends.
@@ -50,10 +54,16 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where probabilities of "fake" become verdicts: real below, fake above, else undecided."""
+    """Real below, fake above, between them undecided."""
 
-    real_below: float
-    fake_above: float
+    real_below: Probability
+    fake_above: Probability
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.real_below > self.fake_above:
+            raise ValueError("real_below must not exceed fake_above")
+        return self
 
 
 @dataclass(frozen=True)
@@ -71,19 +81,32 @@ class JudgingRules:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with the number behind it.
-
-    Attributes:
-        verdict: real, fake or cannot tell.
-        reason: why it cannot be told, else `None`.
-        explanation: `reason` as a sentence, else `None`.
-        fake_probability: in [0, 1]; `None` where there were not enough faces to compute it.
-    """
+    """A verdict with the number behind it."""
 
     verdict: Verdict
-    reason: Reason | None = None
-    explanation: str | None = None
-    fake_probability: float | None = None
+    reason: Annotated[Reason | None, Field(alias="reason_code", description="the same as a word")]
+    explanation: Annotated[
+        Sentence | None,
+        Field(alias="reason", description="why it cannot be told, as a sentence"),
+    ]
+    fake_probability: Annotated[
+        Probability | None,
+        Field(description="the calibrated mean over the frames; null where too few faces count"),
+    ]
+
+    @property
+    def judgement(self) -> "Judgement":
+        """The judgement alone, of a person or video that is judged."""
+        return Judgement(self.verdict, self.reason, self.explanation, self.fake_probability)
+
+    @model_validator(mode="after")
+    def _verdict_has_its_grounds(self):
+        certain = self.verdict is not Verdict.CANNOT_TELL
+        if certain and (self.fake_probability is None or self.reason is not None):
+            raise ValueError("a verdict needs a probability, and no reason why there is none")
+        if not certain and (self.reason is None or self.explanation is None):
+            raise ValueError("'cannot tell' needs its reason")
+        return self
 
 
 def log_odds(probability: float) -> float:
@@ -138,9 +161,9 @@ class LogitScaling:
 def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgement:
     """Compare a calibrated probability in [0, 1] with the thresholds."""
     if fake_probability > thresholds.fake_above:
-        return Judgement(Verdict.FAKE, fake_probability=fake_probability)
+        return Judgement(Verdict.FAKE, None, None, fake_probability)
     if fake_probability < thresholds.real_below:
-        return Judgement(Verdict.REAL, fake_probability=fake_probability)
+        return Judgement(Verdict.REAL, None, None, fake_probability)
     return Judgement(
         Verdict.CANNOT_TELL,
         Reason.TOO_CLOSE,
@@ -180,12 +203,14 @@ def judge_person(
             Reason.FACES_TOO_SMALL,
             f"The face is too small: at most {max(face_sizes_px):.0f} pixels, "
             f"{least_face_px:.0f} are needed.",
+            None,
         )
     if len(counting) < least_frames:
         return Judgement(
             Verdict.CANNOT_TELL,
             Reason.TOO_FEW_FRAMES,
             f"The face was seen in too few frames: {len(counting)}, {least_frames} are needed.",
+            None,
         )
     return judge_probability(scaling.calibrated(sum(counting) / len(counting)), thresholds)
 
@@ -203,7 +228,10 @@ def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:
     if not people:
         frames = "1 frame" if frames_sampled == 1 else f"{frames_sampled} frames"
         return Judgement(
-            Verdict.CANNOT_TELL, Reason.NO_FACE, f"No face was found in the {frames} looked at."
+            Verdict.CANNOT_TELL,
+            Reason.NO_FACE,
+            f"No face was found in the {frames} looked at.",
+            None,
         )
     # The reason nearest to a verdict explains best: seldom seen rather than too small.
     for person in people:

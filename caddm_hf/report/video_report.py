@@ -1,58 +1,109 @@
 """What the detector found in a video: one object for the page, the command line and programs.
 
+The classes here are the only statement of a report's fields: pydantic reads a report file by
+their annotations (`files`), writes it, and derives docs/report.schema.json from them (`schema`).
+They are plain dataclasses, so only what is read is checked, and what the detector found is
+reported however odd the video is. docs/report.md describes the file.
+
 `VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints, without
-pictures (face crops, heatmaps); a report file has some of them too (`report.files`). Both are
-described in docs/report.md. Numbers are not rounded: what is read back is what was written.
+pictures (face crops, heatmaps). Numbers are not rounded: what is read back is what was written.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, GetPydanticSchema, TypeAdapter, model_validator
+from pydantic_core import core_schema
 
 from ..model.heatmaps import ArtifactBox
-from .verdicts import Judgement, LogitScaling, Thresholds
+from .face_pictures import FacePictures
+from .fields import (
+    STRICT,
+    Corners,
+    Count,
+    CropCorners,
+    Digest,
+    Key,
+    MatrixRow,
+    Moment,
+    Name,
+    Plain,
+    PlainMap,
+    Probability,
+    Seconds,
+    Sentences,
+)
+from .verdicts import Judgement, LogitScaling, Thresholds, Verdict
 
 REPORT_SCHEMA = "caddm-hf/report"
 # 1: before reports named their schema; no provenance, no alignment, rounded numbers.
 REPORT_SCHEMA_VERSION = 2
+# Reports of version 1 are rounded to six digits.
+ROUNDING = 1e-6
+
+MediaKind = Literal["video", "picture"]
+_Matrix = Annotated[
+    np.ndarray,
+    GetPydanticSchema(
+        lambda _source, handler: core_schema.no_info_after_validator_function(
+            lambda rows: np.array(rows, np.float64),
+            handler(tuple[MatrixRow, MatrixRow]),
+            serialization=core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist),
+        )
+    ),
+]
+
+
+@dataclass(frozen=True)
+class MarkedBox(ArtifactBox):
+    """A place on the crop that the detector marks as forged."""
+
+    box_xyxy: Annotated[CropCorners, Field(description="corners, in sides of the crop")]
+    confidence: Probability
 
 
 @dataclass(frozen=True)
 class FaceScore:
-    """One person's face in one frame.
+    """One person's face in one frame."""
 
-    Attributes:
-        frame_index: position in the video, counted from 0.
-        time_s: when the frame is shown, seconds from the start.
-        box_xyxy: face box in pixels of the upright frame.
-        face_confidence: how sure the face detector is, in [0, 1].
-        fake_probability: calibrated, in [0, 1].
-        uncalibrated_probability: the same before calibration; people and videos are judged by
-            its mean, calibrated.
-        crop_rgb: (S, S, 3) uint8, the aligned face as the network saw it; None in a report read
-            from a file that does not hold this face's pictures.
-        heatmap: (S, S) float16 in [0, 1], where the anchors see artifacts, on the crop; None
-            where `crop_rgb` is.
-        artifact_boxes: places the detector marks on the crop.
-        alignment: (2, 3) matrix from frame to crop pixels; None in a report of schema version 1.
-    """
-
-    frame_index: int
-    time_s: float
-    box_xyxy: tuple[float, float, float, float]
-    face_confidence: float
-    fake_probability: float
-    uncalibrated_probability: float
-    crop_rgb: np.ndarray | None = field(repr=False, compare=False)
-    heatmap: np.ndarray | None = field(repr=False, compare=False)
-    artifact_boxes: list[ArtifactBox] = field(repr=False, compare=False)
-    alignment: np.ndarray | None = field(repr=False, compare=False)
+    frame_index: Annotated[Count, Field(description="position in the video, from 0")]
+    time_s: Annotated[Seconds, Field(description="when the frame is shown, seconds from the start")]
+    box_xyxy: Annotated[Corners, Field(description="the face, pixels of the upright frame")]
+    face_confidence: Annotated[Probability, Field(description="how sure the face search is")]
+    fake_probability: Annotated[Probability, Field(description="of this frame alone, calibrated")]
+    # People and videos are judged by its mean, calibrated.
+    uncalibrated_probability: Annotated[
+        Probability, Field(description="the same before calibration")
+    ]
+    artifact_boxes: Annotated[list[MarkedBox], Field(max_length=200)] = field(
+        repr=False, compare=False
+    )
+    # (2, 3) float64; None in a report of schema version 1.
+    alignment: Annotated[
+        _Matrix | None,
+        Field(description="matrix from frame to crop pixels; since version 2"),
+    ] = field(default=None, repr=False, compare=False)
+    pictures: Annotated[
+        FacePictures | None, Field(description="of few faces only; since version 2")
+    ] = field(default=None, repr=False, compare=False)
 
     @property
     def has_pictures(self) -> bool:
-        """Whether crop and heatmap are there."""
-        return self.crop_rgb is not None and self.heatmap is not None
+        """Whether crop and heatmap are there; few faces of a report from a file have them."""
+        return self.pictures is not None
+
+    @property
+    def crop_rgb(self) -> np.ndarray | None:
+        """(S, S, 3) uint8, the aligned face as the network saw it."""
+        return self.pictures and self.pictures.crop_rgb
+
+    @property
+    def heatmap(self) -> np.ndarray | None:
+        """(S, S) float16 in [0, 1], where the anchors see artifacts, on the crop."""
+        return self.pictures and self.pictures.heatmap
 
     @property
     def size_px(self) -> float:
@@ -60,30 +111,13 @@ class FaceScore:
         x0, y0, x1, y1 = self.box_xyxy
         return max(x1 - x0, y1 - y0)
 
-    def to_dict(self) -> dict:
-        """The JSON of one frame of one person."""
-        return {
-            "frame_index": self.frame_index,
-            "time_s": self.time_s,
-            "box_xyxy": list(self.box_xyxy),
-            "face_confidence": self.face_confidence,
-            "fake_probability": self.fake_probability,
-            "uncalibrated_probability": self.uncalibrated_probability,
-            "artifact_boxes": [
-                {"box_xyxy": list(box.box_xyxy), "confidence": box.confidence}
-                for box in self.artifact_boxes
-            ],
-            "alignment": None if self.alignment is None else self.alignment.tolist(),
-        }
 
+@dataclass(frozen=True, kw_only=True)
+class PersonReport(Judgement):
+    """One person: their judgement and their faces in order of time."""
 
-@dataclass(frozen=True)
-class PersonReport:
-    """One person of a video: their judgement and their faces in order of time."""
-
-    id: int
-    judgement: Judgement
-    faces: list[FaceScore]
+    id: Annotated[int, Field(ge=1, le=10**6)]
+    faces: Annotated[list[FaceScore], Field(alias="frames", min_length=1, max_length=4096)]
 
     @property
     def most_suspicious(self) -> FaceScore:
@@ -91,83 +125,86 @@ class PersonReport:
         return max(self.faces, key=lambda face: face.fake_probability)
 
     def suspicious_frames(self, thresholds: Thresholds) -> int:
-        """How many of the frames, each taken by itself, lie above the "fake" threshold."""
+        """Count the frames whose own probability lies above the "fake" threshold."""
         return sum(face.fake_probability > thresholds.fake_above for face in self.faces)
 
-    def to_dict(self) -> dict:
-        """The JSON of one person."""
-        return {
-            "id": self.id,
-            **_judgement_dict(self.judgement),
-            "frames": [face.to_dict() for face in self.faces],
-        }
+    @model_validator(mode="after")
+    def _frames_are_in_order(self):
+        for one, other in pairwise(self.faces):
+            if other.frame_index <= one.frame_index or other.time_s < one.time_s:
+                raise ValueError("the frames of a person must be in order of time")
+        return self
+
+
+@dataclass(frozen=True)
+class JudgedFile:
+    """The file that was judged."""
+
+    sha256: Digest
+    bytes: Count
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What was looked at, with what and when: what others need to check a report.
+    """What the result rests on."""
 
-    Attributes:
-        file_sha256: of the file that was judged, hexadecimal.
-        file_bytes: its size.
-        model_trained: False for random weights, whose scores mean nothing.
-        model_sha256: of the weights file of a model that is a folder; `None` for one from the
-            Hub, which its revision names.
-        settings: of the detector, by name; plain values, or mappings of them.
-        versions: of Python and the packages that decide a score.
-        checked_at: when, ISO 8601 in UTC.
-    """
-
-    file_sha256: str
-    file_bytes: int
-    model_trained: bool
-    model_sha256: str | None
-    settings: Mapping[str, object]
-    versions: Mapping[str, str]
-    checked_at: str
-
-    def to_dict(self) -> dict:
-        """Its JSON."""
-        return {
-            "file": {"sha256": self.file_sha256, "bytes": self.file_bytes},
-            "model_trained": self.model_trained,
-            "model_sha256": self.model_sha256,
-            "settings": dict(self.settings),
-            "versions": dict(self.versions),
-            "checked_at": self.checked_at,
-        }
+    file: JudgedFile
+    model_trained: Annotated[
+        bool, Field(description="false: random weights, the scores mean nothing")
+    ]
+    # None for a model from the Hub, which its revision names.
+    model_sha256: Annotated[
+        Digest | None, Field(description="of model.safetensors in a model folder")
+    ]
+    settings: Annotated[
+        dict[Key, Plain | PlainMap],
+        Field(max_length=100, description="of the detector, by name (DetectionConfig)"),
+    ]
+    versions: Annotated[dict[Key, Key], Field(max_length=100)]
+    checked_at: Annotated[Moment, Field(description="ISO 8601, UTC")]
 
 
-@dataclass(frozen=True)
-class VideoReport:
-    """The answer to one video or image.
+@dataclass(frozen=True, kw_only=True)
+class VideoReport(Judgement):
+    """What the detector found in a video or picture."""
 
-    Attributes:
-        video: the name it was asked for by: path, URL or upload name.
-        judgement: on the whole video.
-        people: everybody seen, most suspicious first; those who cannot be judged come last.
-        duration_s: of the video, 0 for an image.
-        frames_sampled: how many frames were looked at.
-        model: folder, Hub id or description of the checkpoint.
-        model_revision: Hub commit of the checkpoint, if it has one.
-        thresholds: those the verdicts were made with.
-        calibration_temperature, calibration_bias: the checkpoint's; 1 and 0 mean not calibrated.
-        warnings: plain sentences on what limits the result.
-        provenance: which file, model and settings exactly, where that was recorded.
-    """
+    __pydantic_config__: ClassVar = STRICT | {"title": "CADDM-HF report"}
 
-    video: str
-    judgement: Judgement
-    people: list[PersonReport]
-    duration_s: float
-    frames_sampled: int
-    model: str
-    model_revision: str | None
+    video: Annotated[Name, Field(description="the name it was asked for by")]
+    duration_s: Annotated[Seconds, Field(description="0 for a picture")]
+    # Reports written before this field existed are those of pictures where their duration is 0.
+    kind: Annotated[
+        MediaKind,
+        Field(
+            description="what was judged",
+            default_factory=lambda data: "video" if data.get("duration_s") else "picture",
+        ),
+    ]
+    frames_sampled: Annotated[int, Field(ge=0, le=10**6)]
+    model: Annotated[Name, Field(description="folder, Hub id or description")]
+    model_revision: Annotated[Key | None, Field(description="Hub commit")] = None
     thresholds: Thresholds
-    calibration_temperature: float
-    calibration_bias: float = 0.0
-    warnings: list[str] = field(default_factory=list)
-    provenance: Provenance | None = None
+    calibration_temperature: Annotated[
+        float,
+        Field(gt=0, le=1e6, description="the logit is divided by it, after the bias was added"),
+    ]
+    calibration_bias: Annotated[
+        float,
+        Field(
+            ge=-1e6,
+            le=1e6,
+            description="added to the logit; 0 in reports written before it existed",
+        ),
+    ] = 0.0
+    warnings: Sentences
+    provenance: Annotated[Provenance | None, Field(description="since version 2")] = None
+    people: Annotated[
+        list[PersonReport],
+        Field(
+            max_length=5000,
+            description="most suspicious first; those who cannot be judged come last",
+        ),
+    ]
 
     @property
     def scaling(self) -> LogitScaling:
@@ -176,56 +213,54 @@ class VideoReport:
 
     @property
     def main_person(self) -> PersonReport | None:
-        """Who is seen most: the largest sum of face areas over the frames."""
+        """The person with the largest sum of face areas over the frames."""
         return max(self.people, key=_area_seen, default=None)
 
-    def largest_face_probability(self) -> float | None:
-        """The paper's video score, calibrated: that of the largest face in each frame.
-
-        The faces' uncalibrated probabilities are averaged, and the mean is calibrated, so the
-        ranking of videos is the paper's under any calibration. `None` without a face.
-        """
-        largest: dict[int, FaceScore] = {}
-        for person in self.people:
-            for face in person.faces:
-                rival = largest.get(face.frame_index)
-                if rival is None or _area(face) > _area(rival):
-                    largest[face.frame_index] = face
-        if not largest:
-            return None
-        total = sum(face.uncalibrated_probability for face in largest.values())
-        return self.scaling.calibrated(total / len(largest))
-
     def to_dict(self) -> dict:
-        """The JSON of the report."""
+        """The JSON of the report, without pictures."""
+        faces = {"faces": {"__all__": {"pictures"}}}
+        fields = report_adapter().dump_python(
+            self, mode="json", by_alias=True, exclude={"people": {"__all__": faces}}
+        )
         return {
             "schema": REPORT_SCHEMA,
             "schema_version": REPORT_SCHEMA_VERSION,
             "video": self.video,
-            **_judgement_dict(self.judgement),
-            "duration_s": self.duration_s,
-            "frames_sampled": self.frames_sampled,
-            "model": self.model,
-            "model_revision": self.model_revision,
-            "thresholds": {
-                "real_below": self.thresholds.real_below,
-                "fake_above": self.thresholds.fake_above,
-            },
-            "calibration_temperature": self.calibration_temperature,
-            "calibration_bias": self.calibration_bias,
-            "warnings": self.warnings,
-            "provenance": self.provenance.to_dict() if self.provenance else None,
-            "people": [person.to_dict() for person in self.people],
+            **fields,
         }
 
+    @model_validator(mode="after")
+    def _verdicts_follow(self):
+        for judged in (self, *self.people):
+            probability = judged.fake_probability
+            if judged.verdict is Verdict.FAKE:
+                fits = probability >= self.thresholds.fake_above - ROUNDING
+            else:
+                fits = judged.verdict is Verdict.CANNOT_TELL or (
+                    probability <= self.thresholds.real_below + ROUNDING
+                )
+            if not fits:
+                raise ValueError("a verdict contradicts its probability and the thresholds")
+        if len({person.id for person in self.people}) < len(self.people):
+            raise ValueError("two people have one number")
+        scores = [-1 if p.fake_probability is None else p.fake_probability for p in self.people]
+        if any(later > sooner + ROUNDING for sooner, later in pairwise(scores)):
+            raise ValueError("the people must be sorted, most suspicious first")
+        if self.verdict is not Verdict.CANNOT_TELL and (
+            not scores
+            or abs(scores[0] - self.fake_probability) > ROUNDING
+            or self.people[0].verdict is not self.verdict
+        ):
+            raise ValueError("the verdict on the whole contradicts those on the people")
+        if self.kind == "picture" and self.duration_s > 0:
+            raise ValueError("a picture has no duration")
+        return self
 
-def _judgement_dict(judgement: Judgement) -> dict:
-    return {
-        "verdict": judgement.verdict.value,
-        "reason": judgement.explanation,
-        "reason_code": judgement.reason.value if judgement.reason else None,
-        "fake_probability": judgement.fake_probability,
-    }
+
+@cache
+def report_adapter() -> TypeAdapter:
+    """Pydantic's reader and writer of a `VideoReport`, built at the first use."""
+    return TypeAdapter(VideoReport)
 
 
 def _area(face: FaceScore) -> float:

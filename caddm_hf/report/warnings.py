@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..media.limits import MediaInfo
-from .video_report import PersonReport
+from .video_report import MediaKind, PersonReport
 
 # Below these a verdict is given with a warning.
 SMALL_FACE_PX = 96
@@ -36,12 +36,12 @@ def reading_warnings(
     return warnings
 
 
-def face_warnings(people: Sequence[PersonReport], kind: str) -> list[str]:
+def face_warnings(people: Sequence[PersonReport], kind: MediaKind) -> list[str]:
     """What limits the verdict, going by the person it rests on.
 
     Args:
         people: as in the report, most suspicious first.
-        kind: "video" or "image".
+        kind: of what was judged.
     """
     if not people or people[0].judgement.fake_probability is None:
         return []

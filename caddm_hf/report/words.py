@@ -38,19 +38,9 @@ LIMITS = (
 )
 
 
-def is_picture(report: VideoReport) -> bool:
-    """Whether the report is on a still picture."""
-    return report.duration_s == 0
-
-
-def media_noun(report: VideoReport) -> str:
-    """ "picture" or "video"."""
-    return "picture" if is_picture(report) else "video"
-
-
 def verdict_meaning(report: VideoReport) -> str:
     """What the verdict says, in one or two sentences."""
-    judgement, noun = report.judgement, media_noun(report)
+    judgement, noun = report.judgement, report.kind
     if judgement.verdict is Verdict.CANNOT_TELL:
         return judgement.explanation or ""
     judged = [p for p in report.people if p.judgement.fake_probability is not None]

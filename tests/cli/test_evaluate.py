@@ -240,7 +240,7 @@ def test_a_folder_of_videos_is_scored_as_the_detector_scores_it(
     for video in ("real/a.mp4", "fake/swap/a.mp4"):
         scores = [row["probability"] for row in table if row["video_id"] == video]
         assert len(scores) == 6
-        assert np.mean(scores) == pytest.approx(served.largest_face_probability(), abs=1e-4)
+        assert np.mean(scores) == pytest.approx(served.judgement.fake_probability, abs=1e-4)
     assert result["overall"]["ranking"]["video_auc"]["estimate"] == 0.5  # one clip twice
 
 

@@ -1,7 +1,6 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,10 +13,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 from caddm_hf import DetectionConfig, MediaError, ModelError, Verdict, VideoDetector
 from caddm_hf.checkpoint.loading import LoadedModel, load_model, untrained_model
 from caddm_hf.evaluation.score_table import gather_videos
-from caddm_hf.report.verdicts import Judgement, LogitScaling, Reason, Thresholds, log_odds
-from caddm_hf.report.video_report import PersonReport
+from caddm_hf.report.verdicts import LogitScaling, Reason, Thresholds, log_odds
 from support.made_media import write_video
-from support.made_reports import made_face, made_report
 from support.made_scores import MadeVideo, made_table
 
 DECIDED = Thresholds(0.5, 0.5)
@@ -53,7 +50,6 @@ def test_one_person(detector, face_clip):
     mean = np.mean([face.fake_probability for face in person.faces])
     assert person.judgement.fake_probability == pytest.approx(mean)
     assert report.judgement == person.judgement
-    assert report.largest_face_probability() == pytest.approx(mean)
     assert report.main_person is person
     assert "untrained" in report.warnings[0]
     face = person.most_suspicious
@@ -103,7 +99,6 @@ def test_no_face(detector, empty_clip):
     assert report.people == []
     assert report.judgement.reason is Reason.NO_FACE
     assert report.judgement.fake_probability is None
-    assert report.largest_face_probability() is None
     assert report.main_person is None
 
 
@@ -170,14 +165,6 @@ def test_people_are_judged_by_the_calibrated_mean(tmp_path):
     assert frame["uncalibrated_probability"] == pytest.approx(
         first.uncalibrated_probability, abs=1e-6
     )
-
-
-def test_the_largest_faces_give_the_calibrated_video_score():
-    faces = [made_face(0.0, 0.9, 200), made_face(0.0, 0.1, 50), made_face(1.0, 0.2, 200)]
-    people = [PersonReport(1, Judgement(Verdict.CANNOT_TELL), [face]) for face in faces]
-    report = replace(made_report(people), calibration_temperature=3.0, calibration_bias=-0.7)
-    served = LogitScaling(3.0, -0.7).calibrated(0.55)
-    assert report.largest_face_probability() == pytest.approx(served)
 
 
 def test_progress_is_told_and_can_stop_the_work(detector, face_clip):

@@ -49,7 +49,7 @@ def test_only_the_most_suspicious_faces_have_pictures(monkeypatch):
 
 
 def test_a_report_without_pictures_has_boxes_alone():
-    bare = replace(made_face(0.0, 0.9), crop_rgb=None, heatmap=None)
+    bare = replace(made_face(0.0, 0.9), pictures=None)
     person = replace(made_person(1, FORGED[:1]), faces=[bare])
     (face,) = moments_of(made_report([person]))["moments"][0]["faces"]
     assert face["crop"] is face["heat"] is face["matrix"] is None

@@ -10,7 +10,7 @@ import pytest
 from caddm_hf.page.moments import moments_of
 from caddm_hf.page.result import error_html, report_html
 from caddm_hf.report.files import read_report, report_bytes
-from caddm_hf.report.video_report import Provenance
+from caddm_hf.report.video_report import JudgedFile, Provenance
 from support.made_reports import made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}}.mp4"""
@@ -116,8 +116,18 @@ def test_suspicious_faces_come_in_threes_with_their_moment():
     )
 
 
+def test_a_video_without_times_is_not_shown_as_a_picture():
+    scores = [(0.0, 0.9 - n / 100) for n in range(8)]
+    report = made_report([made_person(1, scores)], duration_s=0)
+    page = Page(report_html(report))
+    assert page.all("svg")
+    assert "in this video" in page.text
+
+
 def test_a_picture_has_neither_plot_nor_moments():
-    page = Page(report_html(made_report([made_person(1, [(0.0, 0.9)])], duration_s=0)))
+    page = Page(
+        report_html(made_report([made_person(1, [(0.0, 0.9)])], duration_s=0, kind="picture"))
+    )
     assert not page.all("svg")
     assert not page.all("button")
     assert len(page.all("figure")) == 1
@@ -154,7 +164,7 @@ def test_a_report_that_was_read_looks_the_same(tmp_path):
 
 
 def test_faces_without_pictures_are_told_apart():
-    bare = [replace(face, crop_rgb=None, heatmap=None) for face in made_person(1, FORGED).faces]
+    bare = [replace(face, pictures=None) for face in made_person(1, FORGED).faces]
     report = made_report([replace(made_person(1, FORGED), faces=bare)])
     page = Page(report_html(report))
     assert not page.all("figure")
@@ -163,7 +173,9 @@ def test_faces_without_pictures_are_told_apart():
 
 
 def test_where_the_file_can_be_known_by_is_told():
-    provenance = Provenance("ab" * 32, 5, True, None, {}, {}, "2026-01-01T00:00:00+00:00")
+    provenance = Provenance(
+        JudgedFile("ab" * 32, 5), True, None, {}, {}, "2026-01-01T00:00:00+00:00"
+    )
     page = Page(report_html(replace(made_report([]), provenance=provenance)))
     assert "Fingerprint (SHA-256)" in page.text
     assert "ab" * 32 in page.text

@@ -10,24 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caddm_hf.media.frames import iterate_frames
-from caddm_hf.media.limits import MediaError
+from caddm_hf.media.frames import iterate_frames, probe_media
+from caddm_hf.media.limits import MediaError, MediaLimits
 from caddm_hf.report import annotated_video
 from caddm_hf.report.annotated_video import (
-    AnnotationCancelledError,
     AnnotationError,
-    annotated_frame,
     annotated_video_suffix,
     suspicious_windows,
     write_annotated_video,
 )
 from caddm_hf.report.drawing import COLOURS_RGB
 from caddm_hf.report.verdicts import Judgement, Verdict
-from caddm_hf.report.video_report import PersonReport, VideoReport
+from caddm_hf.report.video_report import JudgedFile, VideoReport
 from support.browser import chromium
 from support.made_evidence import PROVENANCE, face_at
 from support.made_media import numbered_frames, read_number, write_video
-from support.made_reports import made_person, made_report
+from support.made_reports import judged_person, made_person, made_report
 
 SIZE_HW = (240, 320)
 GREY = 120
@@ -39,7 +37,7 @@ def moving_report(
 ) -> VideoReport:
     """One person who moves 40 pixels a second to the right, seen every half second."""
     faces = [face_at(t / 2, 40 + 20 * t) for t in range(int(2 * duration_s))]
-    person = PersonReport(number, Judgement(verdict, fake_probability=0.9), faces)
+    person = judged_person(number, Judgement(verdict, None, None, 0.9), faces)
     return made_report([person], duration_s)
 
 
@@ -110,9 +108,16 @@ def test_box_and_heat_are_where_the_face_is_at_each_time(grey_clip, tmp_path):
         assert not is_near(inside, (GREY,) * 3, 60), time_s
 
 
+def drawn_frame(clip: Path, report: VideoReport, strength: float = 0.0) -> np.ndarray:
+    """The first frame with everybody drawn on it, before it is encoded."""
+    info = probe_media(clip)
+    (frame,) = iterate_frames(clip, info, [0], MediaLimits())
+    return annotated_video._Drawing(report, info, strength).draw(frame)
+
+
 @pytest.mark.parametrize("verdict", Verdict)
 def test_the_box_has_the_verdicts_colour(verdict, grey_clip):
-    drawn = annotated_frame(grey_clip, moving_report(verdict), 0.0, strength=0.0)
+    drawn = drawn_frame(grey_clip, moving_report(verdict))
     assert tuple(drawn[160, 40]) == COLOURS_RGB[verdict]
     others = set(COLOURS_RGB.values()) - {COLOURS_RGB[verdict]}
     seen = {tuple(pixel) for pixel in drawn.reshape(-1, 3).tolist()}
@@ -121,7 +126,7 @@ def test_the_box_has_the_verdicts_colour(verdict, grey_clip):
 
 def test_strength_fades_the_heat_and_nothing_else(grey_clip):
     none, half, full = (
-        annotated_frame(grey_clip, moving_report(), 0.0, strength).astype(int)
+        drawn_frame(grey_clip, moving_report(), strength).astype(int)
         for strength in (0.0, 0.5, 1.0)
     )
     place = (160, 70)
@@ -142,7 +147,7 @@ def test_of_a_long_video_the_suspicious_parts_are_shown(numbered_clip, tmp_path,
         replace(face_at(float(t), 40, y=170.0), fake_probability=score, frame_index=25 * t)
         for t, score in enumerate((0.1, 0.1, 0.99, 0.1, 0.1, 0.1, 0.98, 0.1))
     ]
-    person = PersonReport(1, Judgement(Verdict.FAKE, fake_probability=0.9), faces)
+    person = judged_person(1, Judgement(Verdict.FAKE, None, None, 0.9), faces)
     out = tmp_path / f"out{SUFFIX}"
     made = write_annotated_video(numbered_clip, made_report([person], 8.0), out)
     assert not made.whole_clip
@@ -183,11 +188,11 @@ def test_large_frames_are_made_small(size_hw, shown_hw, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", frames)
     scale = shown_hw[0] / size_hw[0]
     face = face_at(0.0, size_hw[1] / 3, y=size_hw[0] / 2, side=size_hw[0] / 6)
-    person = PersonReport(1, Judgement(Verdict.FAKE, fake_probability=0.9), [face])
+    person = judged_person(1, Judgement(Verdict.FAKE, None, None, 0.9), [face])
     report = made_report([person], 0.12)
     write_annotated_video(clip, report, tmp_path / f"out{SUFFIX}")
     assert frames_of(tmp_path / f"out{SUFFIX}")[0][1].shape[:2] == shown_hw
-    drawn = annotated_frame(clip, report, 0.0, strength=0.0)
+    drawn = drawn_frame(clip, report)
     row = round((size_hw[0] / 2 + size_hw[0] / 12) * scale)
     columns = np.flatnonzero((drawn[row] == COLOURS_RGB[Verdict.FAKE]).all(axis=1))
     assert columns.min() == pytest.approx(size_hw[1] / 3 * scale, abs=3)
@@ -197,7 +202,7 @@ def test_odd_sizes_and_turned_videos_are_drawn_upright(tmp_path):
     frames = [np.full((240, 136, 3), GREY, np.uint8)] * 3
     clip = write_video(tmp_path / "clip.mp4", frames, rotation_degrees=90)
     report = made_report(
-        [PersonReport(1, Judgement(Verdict.FAKE, fake_probability=0.9), [face_at(0.0, 40)])], 0.12
+        [judged_person(1, Judgement(Verdict.FAKE, None, None, 0.9), [face_at(0.0, 40)])], 0.12
     )
     write_annotated_video(clip, report, tmp_path / f"out{SUFFIX}")
     (_, shown), *_ = frames_of(tmp_path / f"out{SUFFIX}")
@@ -273,21 +278,6 @@ def test_progress_is_told_and_never_goes_back(grey_clip, tmp_path):
     assert len(shares) > 10
 
 
-def test_cancelling_stops_at_the_next_frame_and_leaves_nothing(grey_clip, tmp_path):
-    asked = []
-
-    def cancelled() -> bool:
-        asked.append(None)
-        return len(asked) == 5
-
-    with pytest.raises(AnnotationCancelledError):
-        write_annotated_video(
-            grey_clip, moving_report(), tmp_path / f"out{SUFFIX}", cancelled=cancelled
-        )
-    assert len(asked) == 5
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_what_stops_midway_leaves_the_old_file(grey_clip, tmp_path):
     out = tmp_path / f"out{SUFFIX}"
     out.write_bytes(b"old")
@@ -306,7 +296,7 @@ def test_skipped_parts_can_be_stopped_too(numbered_clip, tmp_path, monkeypatch):
     monkeypatch.setattr(annotated_video, "LONGEST_S", 1.0)
     monkeypatch.setattr(annotated_video, "LOOK_EVERY_FRAMES", 30)
     face = replace(face_at(7.9, 40), frame_index=197)
-    person = PersonReport(1, Judgement(Verdict.FAKE, fake_probability=0.9), [face])
+    person = judged_person(1, Judgement(Verdict.FAKE, None, None, 0.9), [face])
     read = []
 
     def recorded(path, info, indices, limits):
@@ -315,13 +305,17 @@ def test_skipped_parts_can_be_stopped_too(numbered_clip, tmp_path, monkeypatch):
             yield frame
         frames.close()
 
+    def stop(stage: str, done: int, total: int) -> None:
+        if len(read) == 3:
+            raise KeyboardInterrupt
+
     monkeypatch.setattr(annotated_video, "iterate_frames", recorded)
-    with pytest.raises(AnnotationCancelledError):
+    with pytest.raises(KeyboardInterrupt):
         write_annotated_video(
             numbered_clip,
             made_report([person], 8.0),
             tmp_path / f"out{SUFFIX}",
-            cancelled=lambda: len(read) == 3,
+            on_progress=stop,
         )
     assert read == [0, 30, 60]  # the part to show begins at frame 160
 
@@ -332,8 +326,11 @@ def test_another_file_is_not_drawn_on(grey_clip, numbered_clip, tmp_path):
         write_annotated_video(numbered_clip, moving_report(), out)
     digest = hashlib.sha256(grey_clip.read_bytes()).hexdigest()
     size = grey_clip.stat().st_size
-    right = replace(PROVENANCE, file_sha256=digest, file_bytes=size)
-    for wrong in (replace(right, file_bytes=size + 1), replace(right, file_sha256="0" * 64)):
+    right = replace(PROVENANCE, file=JudgedFile(digest, size))
+    for wrong in (
+        replace(right, file=JudgedFile(digest, size + 1)),
+        replace(right, file=JudgedFile("0" * 64, size)),
+    ):
         with pytest.raises(AnnotationError, match="not the file"):
             write_annotated_video(grey_clip, replace(moving_report(), provenance=wrong), out)
     assert not out.exists()
@@ -346,11 +343,9 @@ def test_pictures_empty_reports_and_damaged_videos_are_refused(grey_clip, tmp_pa
     picture = tmp_path / "picture.png"
     Image.new("RGB", (320, 240)).save(picture)
     with pytest.raises(AnnotationError, match="picture"):
-        write_annotated_video(picture, replace(moving_report(), duration_s=0), out)
+        write_annotated_video(picture, replace(moving_report(), duration_s=0, kind="picture"), out)
     with pytest.raises(AnnotationError, match="No face"):
         write_annotated_video(grey_clip, made_report([]), out)
-    with pytest.raises(AnnotationError, match="No face"):
-        annotated_frame(grey_clip, made_report([]), 0.0)
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(grey_clip.read_bytes()[:500])
     with pytest.raises(MediaError):
@@ -363,22 +358,3 @@ def test_pictures_empty_reports_and_damaged_videos_are_refused(grey_clip, tmp_pa
 def test_a_folder_that_is_not_there_is_told_in_a_sentence(grey_clip, tmp_path):
     with pytest.raises(AnnotationError, match=r"cannot be written: .*\.$"):
         write_annotated_video(grey_clip, moving_report(), tmp_path / "gone" / f"out{SUFFIX}")
-
-
-# --- a single frame -----------------------------------------------------------------------------
-
-
-def test_the_sampled_frame_nearest_to_a_moment_is_shown(numbered_clip):
-    faces = [
-        replace(face_at(t, 40, y=170.0), frame_index=round(25 * t)) for t in (0.0, 2.0, 4.0, 7.0)
-    ]
-    report = made_report([PersonReport(1, Judgement(Verdict.REAL, fake_probability=0.1), faces)])
-    shown = [read_number(annotated_frame(numbered_clip, report, t)) for t in (-1, 2.9, 3.1, 99)]
-    assert shown == [0, 50, 100, 175]
-
-
-def test_a_picture_is_drawn_on(tmp_path):
-    picture = tmp_path / "picture.png"
-    Image.new("RGB", (320, 240), (GREY,) * 3).save(picture)
-    drawn = annotated_frame(picture, replace(moving_report(), duration_s=0), 0.0, strength=0.0)
-    assert tuple(drawn[160, 40]) == COLOURS_RGB[Verdict.FAKE]

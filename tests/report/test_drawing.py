@@ -7,16 +7,17 @@ import pytest
 
 from caddm_hf.report.drawing import COLOURS_RGB, draw_people, place_face
 from caddm_hf.report.verdicts import Judgement, Verdict
-from caddm_hf.report.video_report import PersonReport
 from support.made_evidence import face_at
-from support.made_reports import made_report
+from support.made_reports import judged_person, made_report
 
 SIZE_HW = (240, 320)
 GREY = 120
 
 
 def test_between_near_frames_box_and_heat_are_interpolated():
-    person = PersonReport(1, Judgement(Verdict.REAL), [face_at(1, 40, 0.2), face_at(2, 60, 0.6)])
+    person = judged_person(
+        1, Judgement(Verdict.REAL, None, None, None), [face_at(1, 40, 0.2), face_at(2, 60, 0.6)]
+    )
     placed = place_face(person, 1.25)
     assert placed.box_xyxy.tolist() == [45, 130, 105, 190]
     assert placed.heatmap.mean() == pytest.approx(0.3, abs=1e-3)
@@ -31,7 +32,7 @@ def test_between_near_frames_box_and_heat_are_interpolated():
     "later", [face_at(2.0, 240), face_at(4.0, 42)], ids=["elsewhere", "long after"]
 )
 def test_across_a_cut_or_a_long_gap_faces_are_held_for_a_moment_only(later):
-    person = PersonReport(1, Judgement(Verdict.REAL), [face_at(1.0, 40), later])
+    person = judged_person(1, Judgement(Verdict.REAL, None, None, None), [face_at(1.0, 40), later])
     assert place_face(person, 1.3).box_xyxy[0] == 40
     assert place_face(person, 1.5) is None
     assert place_face(person, later.time_s - 0.3).box_xyxy[0] == later.box_xyxy[0]
@@ -41,12 +42,12 @@ def test_across_a_cut_or_a_long_gap_faces_are_held_for_a_moment_only(later):
 
 
 def test_without_a_heatmap_only_the_box_is_drawn():
-    bare = replace(face_at(0.0, 40), crop_rgb=None, heatmap=None)
+    bare = replace(face_at(0.0, 40), pictures=None)
     old = replace(face_at(0.0, 40), alignment=None)
     flat = replace(face_at(0.0, 40), alignment=np.zeros((2, 3)))
     grey = np.full((*SIZE_HW, 3), GREY, np.uint8)
     for face in (bare, old, flat):
-        person = PersonReport(1, Judgement(Verdict.FAKE, fake_probability=0.9), [face])
+        person = judged_person(1, Judgement(Verdict.FAKE, None, None, 0.9), [face])
         drawn = draw_people(grey, made_report([person]), 0.0)
         assert tuple(drawn[160, 70]) == (GREY,) * 3
         assert tuple(drawn[160, 40]) == COLOURS_RGB[Verdict.FAKE]
@@ -65,7 +66,7 @@ def test_without_a_heatmap_only_the_box_is_drawn():
     ids=["huge", "inside out", "crop as large as a town", "crop of nothing", "outside"],
 )
 def test_absurd_places_of_a_report_file_do_no_harm(face):
-    person = PersonReport(10**6, Judgement(Verdict.FAKE, fake_probability=0.9), [face])
+    person = judged_person(10**6, Judgement(Verdict.FAKE, None, None, 0.9), [face])
     for size_hw in (SIZE_HW, (2, 2)):
         frame = np.full((*size_hw, 3), GREY, np.uint8)
         assert draw_people(frame, made_report([person]), 0.0).shape == frame.shape

@@ -99,8 +99,8 @@ def test_provenance_says_which_file_and_settings(detector, face_clip, tmp_path):
     recorded = record_provenance(report, detector, face_clip, frames=6)
     assert replace(recorded, provenance=None) == report
     found = recorded.provenance
-    assert found.file_sha256 == hashlib.sha256(face_clip.read_bytes()).hexdigest()
-    assert found.file_bytes == face_clip.stat().st_size
+    assert found.file.sha256 == hashlib.sha256(face_clip.read_bytes()).hexdigest()
+    assert found.file.bytes == face_clip.stat().st_size
     assert found.model_trained is False
     assert found.model_sha256 is None
     assert found.settings["frames"] == 6

@@ -177,7 +177,9 @@ def test_the_strength_changes_the_heatmaps_only():
 
 
 def test_a_picture_has_no_plot_and_no_length():
-    page = Page(evidence_html(made_report([made_person(1, [(0.0, 0.9)])], duration_s=0)))
+    page = Page(
+        evidence_html(made_report([made_person(1, [(0.0, 0.9)])], duration_s=0, kind="picture"))
+    )
     assert not page.all("svg")
     assert "in this picture" in page.text
     assert "Length" not in page.text
@@ -192,7 +194,7 @@ def test_no_face_and_no_provenance_still_make_a_page():
 
 def test_faces_without_pictures_are_left_out():
     person = made_person(1, FORGED)
-    bare = [replace(face, crop_rgb=None, heatmap=None) for face in person.faces]
+    bare = [replace(face, pictures=None) for face in person.faces]
     page = Page(evidence_html(made_report([replace(person, faces=bare)])))
     assert len(page.all("article")) == 1
     assert not page.all("figure")

@@ -1,4 +1,4 @@
-"""caddm_hf.report.files and schema: what is written comes back the same; nothing odd does."""
+"""caddm_hf.report: fields, face_pictures, schema, files: what is written comes back the same."""
 
 import json
 import math
@@ -12,14 +12,14 @@ import pytest
 from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.report import files as report_files
 from caddm_hf.report.evidence_page import evidence_html
+from caddm_hf.report.face_pictures import png_base64
 from caddm_hf.report.files import ReportError, read_report, report_bytes
 from caddm_hf.report.gallery import most_suspicious_faces
 from caddm_hf.report.rejudging import rejudge
 from caddm_hf.report.schema import report_json_schema
 from caddm_hf.report.verdicts import Judgement, Reason, Thresholds, Verdict
-from caddm_hf.report.video_report import PersonReport
 from support.made_evidence import HOSTILE, evidence_report, textured_person
-from support.made_reports import made_face, made_person, made_report
+from support.made_reports import judged_person, made_face, made_person, made_report
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -79,7 +79,7 @@ def test_writing_again_gives_the_same_file(tmp_path):
     "report",
     [
         made_report([]),
-        made_report([made_person(1, [(0.0, 0.9)])], duration_s=0),
+        made_report([made_person(1, [(0.0, 0.9)])], duration_s=0, kind="picture"),
         made_report([made_person(1, [(float(t), 0.5) for t in range(8)])]),
         made_report([made_person(1, [(float(t), 0.9) for t in range(8)], size_px=20)]),
     ],
@@ -124,6 +124,20 @@ def test_a_report_of_before_the_bias_is_read_as_0(tmp_path):
     assert (report.calibration_temperature, report.calibration_bias) == (1.7, 0)
 
 
+def test_a_video_without_times_stays_a_video(tmp_path):
+    report = made_report([made_person(1, [(float(t), 0.5) for t in range(8)])], duration_s=0)
+    assert reread(report, tmp_path).kind == "video"
+
+
+@pytest.mark.parametrize(("duration_s", "kind"), [(0, "picture"), (10.0, "video")])
+def test_a_report_of_before_the_kind_is_read_by_its_duration(duration_s, kind, tmp_path):
+    content = json.loads(report_bytes(made_report([], duration_s, kind)))
+    assert content.pop("kind") == kind
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(content))
+    assert read_report(path) == made_report([], duration_s, kind)
+
+
 def test_a_name_that_is_no_text_can_be_written(tmp_path):
     again = reread(replace(made_report([]), video="a\udcffb \U0001f600.mp4"), tmp_path)
     assert again.video == "a?b \U0001f600.mp4"
@@ -138,7 +152,7 @@ def test_a_file_has_few_pictures_however_many_people_there_are(tmp_path):
 
 
 def test_pictures_stop_where_the_file_would_grow_too_large(tmp_path, monkeypatch):
-    one = len(report_files._png(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)))
+    one = len(png_base64(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)))
     monkeypatch.setattr(report_files, "MAX_PICTURE_BYTES", 5 * one)
     again = reread(evidence_report(), tmp_path)
     kept = sum(face.has_pictures for person in again.people for face in person.faces)
@@ -255,9 +269,9 @@ def test_the_documents_code_works(tmp_path, monkeypatch, capsys):
 
 
 def test_people_who_were_not_judged_come_back(tmp_path):
-    unjudged = PersonReport(
+    unjudged = judged_person(
         1,
-        Judgement(Verdict.CANNOT_TELL, Reason.FACES_TOO_SMALL, "The face is too small."),
+        Judgement(Verdict.CANNOT_TELL, Reason.FACES_TOO_SMALL, "The face is too small.", None),
         [made_face(0.0, 0.9, size_px=10)],
     )
     again = reread(made_report([unjudged]), tmp_path)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from caddm_hf.model.heatmaps import ArtifactBox
+from caddm_hf.report.face_pictures import FacePictures
 from caddm_hf.report.figures import draw_artifact_boxes, overlay_heatmap
 from caddm_hf.report.gallery import SuspiciousFace, face_pictures, suspicious_face_pictures
 from support.made_evidence import evidence_report
@@ -45,7 +46,11 @@ def test_words_say_what_the_pictures_show():
     heatmap = np.zeros((64, 64), np.float16)
     heatmap[50, 5] = 0.75
     boxes = [ArtifactBox((0, 0, 1, 1), 0.6), ArtifactBox((0, 0, 0.5, 0.5), 0.8)]
-    face = replace(made_face(2.5, 0.9), heatmap=heatmap, artifact_boxes=boxes)
+    face = replace(
+        made_face(2.5, 0.9),
+        pictures=FacePictures(np.full((64, 64, 3), 128, np.uint8), heatmap),
+        artifact_boxes=boxes,
+    )
     report = made_report([replace(made_person(7, [(0.0, 0.1)]), faces=[face])])
     pictures = face_pictures(report, SuspiciousFace(7, face))
     assert pictures.caption == (
@@ -56,7 +61,7 @@ def test_words_say_what_the_pictures_show():
         "The same face under its heatmap: highest, 0.75 of 1, in the lower left part"
     )
     assert pictures.boxed_alt == "The same face with 2 places boxed"
-    still = face_pictures(replace(report, duration_s=0), SuspiciousFace(7, face))
+    still = face_pictures(replace(report, duration_s=0, kind="picture"), SuspiciousFace(7, face))
     assert still.crop_alt == "Face of person 7"
     bare = replace(face, artifact_boxes=[])
     assert "no place boxed" in face_pictures(report, SuspiciousFace(7, bare)).boxed_alt
@@ -64,7 +69,7 @@ def test_words_say_what_the_pictures_show():
 
 def test_faces_without_pictures_are_left_out_and_refused():
     report = evidence_report()
-    bare = replace(report.people[0].most_suspicious, crop_rgb=None, heatmap=None)
+    bare = replace(report.people[0].most_suspicious, pictures=None)
     without = replace(report.people[0], faces=[bare])
     assert suspicious_face_pictures(replace(report, people=[without])) == []
     with pytest.raises(ValueError, match="no pictures"):

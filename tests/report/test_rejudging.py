@@ -30,8 +30,15 @@ def test_verdicts_follow_the_thresholds(above, verdict):
 
 
 def test_a_picture_is_judged_by_its_one_frame():
-    report = made_report([made_person(1, FORGED[:1])], duration_s=0)
+    report = made_report([made_person(1, FORGED[:1])], duration_s=0, kind="picture")
     assert rejudge(report, Thresholds(0.4, 0.6), RULES).judgement.verdict is Verdict.FAKE
+
+
+def test_a_video_without_times_asks_for_as_many_frames_as_any_video():
+    """Such a video lasts 0 seconds, which does not make it a picture."""
+    report = made_report([made_person(1, FORGED[:2])], duration_s=0)
+    assert rejudge(report, THRESHOLDS, RULES) == report
+    assert rejudge(report, THRESHOLDS, RULES).judgement.reason is Reason.TOO_FEW_FRAMES
 
 
 def test_too_few_frames_stay_too_few():

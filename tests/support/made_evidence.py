@@ -4,14 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from caddm_hf.report.video_report import FaceScore, PersonReport, Provenance, VideoReport
+from caddm_hf.report.face_pictures import FacePictures
+from caddm_hf.report.video_report import (
+    FaceScore,
+    JudgedFile,
+    PersonReport,
+    Provenance,
+    VideoReport,
+)
 from support.made_reports import made_face, made_person, made_report
 
 HOSTILE = """<img src=x onerror="alert('1')"> & ${alert(2)} {{constructor}} \u202egpj.mp4"""
 SHA256 = "0123456789abcdef" * 4
 PROVENANCE = Provenance(
-    file_sha256=SHA256,
-    file_bytes=123_456,
+    file=JudgedFile(SHA256, 123_456),
     model_trained=True,
     model_sha256=None,
     settings={"frames": 32, "least_face_px": 48.0, "thresholds": None, "limits": {"side": 8192}},
@@ -27,8 +33,10 @@ def textured(face: FaceScore, rng: np.random.Generator, side: int = 64) -> FaceS
         face,
         box_xyxy=(x0, y0, x0 + face.size_px, y0 + 1.1 * face.size_px),
         face_confidence=float(rng.uniform(0.9, 1)),
-        crop_rgb=rng.integers(0, 256, (side, side, 3), np.uint8),
-        heatmap=(face.fake_probability * rng.random((side, side))).astype(np.float16),
+        pictures=FacePictures(
+            rng.integers(0, 256, (side, side, 3), np.uint8),
+            (face.fake_probability * rng.random((side, side))).astype(np.float16),
+        ),
         alignment=np.array([[0.7, 0.1, -x0], [-0.1, 0.7, -y0]]) + rng.normal(0, 0.01, (2, 3)),
     )
 
@@ -65,6 +73,6 @@ def face_at(
     return replace(
         face,
         box_xyxy=(x, y, x + side, y + side),
-        heatmap=np.full((64, 64), heat, np.float16),
+        pictures=FacePictures(face.crop_rgb, np.full((64, 64), heat, np.float16)),
         alignment=np.array([[scale, 0, -scale * x], [0, scale, -scale * y]]),
     )

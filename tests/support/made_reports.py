@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from caddm_hf.model.heatmaps import ArtifactBox
-from caddm_hf.report.verdicts import Thresholds, judge_person, judge_video
-from caddm_hf.report.video_report import FaceScore, PersonReport, VideoReport
+from caddm_hf.report.face_pictures import FacePictures
+from caddm_hf.report.verdicts import Judgement, Thresholds, judge_person, judge_video
+from caddm_hf.report.video_report import FaceScore, MarkedBox, MediaKind, PersonReport, VideoReport
 
 THRESHOLDS = Thresholds(real_below=0.4, fake_above=0.6)
 SIDE = 64
@@ -12,7 +12,7 @@ SIDE = 64
 
 def made_face(time_s: float, probability: float, size_px: float = 120.0) -> FaceScore:
     """A grey face whose heatmap is `probability` in its lower half and 0 above."""
-    boxes = [ArtifactBox((0.25, 0.5, 0.75, 1.0), probability)] if probability > 0.5 else []
+    boxes = [MarkedBox((0.25, 0.5, 0.75, 1.0), probability)] if probability > 0.5 else []
     heatmap = np.zeros((SIDE, SIDE), np.float16)
     heatmap[SIDE // 2 :] = probability
     return FaceScore(
@@ -22,11 +22,15 @@ def made_face(time_s: float, probability: float, size_px: float = 120.0) -> Face
         face_confidence=0.99,
         fake_probability=probability,
         uncalibrated_probability=probability,
-        crop_rgb=np.full((SIDE, SIDE, 3), 128, np.uint8),
-        heatmap=heatmap,
         artifact_boxes=boxes,
         alignment=np.eye(2, 3),
+        pictures=FacePictures(np.full((SIDE, SIDE, 3), 128, np.uint8), heatmap),
     )
+
+
+def judged_person(number: int, judgement: Judgement, faces: list[FaceScore]) -> PersonReport:
+    """A person with any judgement."""
+    return PersonReport(id=number, faces=faces, **vars(judgement))
 
 
 def made_person(
@@ -41,12 +45,13 @@ def made_person(
         least_face_px=48,
         least_frames=5 if len(faces) > 1 else 1,
     )
-    return PersonReport(number, judgement, faces)
+    return judged_person(number, judgement, faces)
 
 
 def made_report(
     people: list[PersonReport],
     duration_s: float = 10.0,
+    kind: MediaKind = "video",
     name: str = "clip.mp4",
     model: str = "some/model",
     warnings: tuple[str, ...] = (),
@@ -54,10 +59,11 @@ def made_report(
     """A report on these people, most suspicious first."""
     return VideoReport(
         video=name,
-        judgement=judge_video([person.judgement for person in people], 32),
+        **vars(judge_video([person.judgement for person in people], 32)),
         people=people,
         duration_s=duration_s,
-        frames_sampled=32 if duration_s else 1,
+        kind=kind,
+        frames_sampled=32 if kind == "video" else 1,
         model=model,
         model_revision=None,
         thresholds=THRESHOLDS,
