@@ -169,12 +169,12 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     try:
         own.start()
         # Imported while the worker loads the model.
+        from caddm_hf.page.assets import page_css, page_theme
         from caddm_hf.page.checks import Line
         from caddm_hf.page.examples import make_examples
         from caddm_hf.page.kept_results import KeptResults
         from caddm_hf.page.layout import build_page
         from caddm_hf.page.model_choice import ModelChoices
-        from caddm_hf.page.style import CSS, page_theme
 
         examples = make_examples(folder / "examples")
         try:
@@ -204,7 +204,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
                 max_threads=places,
                 mcp_server=options.mcp,
                 theme=page_theme(),
-                css=CSS,
+                css=page_css(),
                 # Gradio's own "Settings" would be taken for the page's.
                 footer_links=["api"],
                 # Neither results nor file names of an investigation stay in the browser.

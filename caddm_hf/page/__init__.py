@@ -1,6 +1,7 @@
 """The Gradio page; app.py starts it.
 
     api           endpoints for programs, and tools for language models
+    assets        looks and scripts: static/, templates/, Gradio's theme
     checks        runs checks in the order they were asked for
     downloads     what to do with a result
     examples      makes the example clips
@@ -16,13 +17,11 @@
     report_tab    the tab that opens a report
     result        a report for people to read
     runners       what runs the jobs: guarded processes, or this one
-    script        what happens in the browser
     settings      one set for all tabs
-    style         looks and fixed words
     worker        how a process does the jobs
 
 Tests bear the modules' names, except: checks: test_checks_queue.py, too. model_facts and runners:
 test_model_choice.py, test_checks.py. api, file_tab, jobs, layout, many_tab, player, report_tab,
-script, settings, style and worker: integration/test_app.py and, in a browser,
+settings and worker: integration/test_app.py and, in a browser,
 integration/test_app_browser.py.
 """

@@ -7,12 +7,12 @@ from typing import Literal
 
 import gradio as gr
 
+from .assets import new_file_script, show_verdict_script
 from .checks import CheckFailedError, Checks, CheckStoppedError
 from .downloads import HandOn, add_hand_on, evidence_file, wire_annotate
 from .kept_results import KeptResult, KeptResults
 from .player import Player, add_player, add_result
 from .result import error_html, notice_html, report_html
-from .script import new_file_script, show_verdict_script
 from .settings import Settings, options_of
 
 NOTHING_YET = "The result will appear here."

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..report.words import LIMITS
 from .api import add_api
+from .assets import html
 from .checks import Checks, Line
 from .file_tab import add_file_tab
 from .kept_results import KeptResults
@@ -13,7 +15,6 @@ from .model_choice import ModelChoices
 from .model_facts import ModelFacts
 from .report_tab import add_report_tab
 from .settings import add_settings
-from .style import BANNER, HEADER, LIMITS
 
 # Uploads and results go an hour after they came; looked for every ten minutes.
 DELETE_EVERY_S, DELETE_AFTER_S = 600, 3600
@@ -40,9 +41,9 @@ def build_page(
     # Served from where they are: copies among the uploads would be deleted with these.
     gr.set_static_paths(list(examples.values()))
     with gr.Blocks(title="Deepfake check", delete_cache=(DELETE_EVERY_S, DELETE_AFTER_S)) as page:
-        gr.HTML(HEADER)
+        gr.HTML(html("header.html"))
         if not facts.trained:
-            gr.HTML(BANNER, elem_id="untrained")
+            gr.HTML(html("untrained.html"), elem_id="untrained")
         settings = add_settings(checks, facts)
         with gr.Tab("Video", id="video-tab"):
             clips = {
@@ -61,7 +62,7 @@ def build_page(
         with gr.Tab("Report", id="report-tab"):
             add_report_tab()
         with gr.Accordion("What a score means, and what it cannot tell", open=False):
-            gr.Markdown(LIMITS)
+            gr.HTML(html("limits.html", limits=LIMITS), elem_classes="limits")
         add_api(checks, kept)
 
         async def leave(request: gr.Request) -> None:

@@ -6,17 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
-from jinja2 import Environment, StrictUndefined
 
 from ..report.video_report import VideoReport
 from ..report.words import VERDICT_WORDS, show_percent
+from .assets import html, show_file_script, show_verdict_script, static
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
 from .downloads import add_hand_on, evidence_file, wire_annotate
 from .file_tab import AT_ONCE
 from .kept_results import KeptResult, KeptResults
 from .player import add_player, add_result
 from .result import error_html, notice_html, report_html
-from .script import SHOW_FILE, TABLE_SCRIPT, show_verdict_script
 from .settings import Settings, options_of
 
 KIND = "many"
@@ -27,30 +26,6 @@ NOTHING_YET = "Choose a file of the table to see its result here."
 CHOOSE_FIRST = "Choose some files first."
 NO_RESULT = "There is no result of this file; check it again."
 
-TABLE = """<div class="table-frame"><table>
-<thead><tr>
-{%- for key, title in columns %}
-  <th scope="col" class="{{ key }}"><button type="button" data-sort="{{ key }}">{{ title }}</button>
-  </th>
-{%- endfor %}
-</tr></thead>
-<tbody>
-{%- for row in rows %}
-<tr class="{{ row.verdict }}">
-  <td class="number" data-value="{{ row.number }}">{{ row.number }}</td>
-  <td class="file" data-value="{{ row.file }}">
-    {%- if row.verdict -%}
-    <button type="button" data-number="{{ row.number }}">{{ row.file }}</button>
-    {%- else %}{{ row.file }}{% endif -%}
-  </td>
-  <td class="verdict-words" data-value="{{ row.words }}"><span class="words">{{ row.words }}</span>
-  </td>
-  <td class="percent" data-value="{{ row.probability }}">{{ row.percent }}</td>
-  <td class="people" data-value="{{ row.people }}">{{ row.people }}</td>
-  <td class="remarks" data-value="{{ row.remarks | length }}">{{ row.remarks | join(" ") }}</td>
-</tr>
-{%- endfor %}
-</tbody></table></div>"""
 COLUMNS = (
     ("number", "#"),
     ("file", "File"),
@@ -59,9 +34,6 @@ COLUMNS = (
     ("people", "People"),
     ("remarks", "Remarks"),
 )
-_environment = Environment(autoescape=True, undefined=StrictUndefined)
-_table_template = _environment.from_string(TABLE)
-_status_template = _environment.from_string('<p class="status" role="status">{{ text }}</p>')
 
 
 @dataclass
@@ -102,7 +74,7 @@ class Row:
 
 def table_html(rows: Sequence[Row]) -> str:
     """The table; its script sorts it and tells which row was chosen."""
-    return _table_template.render(columns=COLUMNS, rows=rows)
+    return html("table.html", columns=COLUMNS, rows=rows)
 
 
 def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
@@ -126,7 +98,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
             table = gr.HTML(
                 elem_id="many-table",
                 elem_classes="result",
-                js_on_load=TABLE_SCRIPT,
+                js_on_load=static("table.js"),
                 apply_default_css=False,
             )
             hand_on = add_hand_on(KIND, can_annotate=True)
@@ -208,7 +180,9 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
 
     # The file of the chosen row: shown by the page's script, as in the other tabs.
     shown_file = gr.File(visible="hidden", elem_id="many-shown-file")
-    shown_file.change(None, shown_file, player.preview, js=SHOW_FILE, api_visibility="private")
+    shown_file.change(
+        None, shown_file, player.preview, js=show_file_script(), api_visibility="private"
+    )
     check.click(
         check_all,
         [files, *settings.values],
@@ -240,4 +214,4 @@ def _teller(told: list[str]) -> Tell:
 
 
 def _status(text: str) -> str:
-    return _status_template.render(text=text)
+    return html("status.html", text=text)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from .assets import moments_script, static, strength_script
 from .result import notice_html
-from .script import PREVIEW_FAILS, SET_STRENGTH, moments_script
 
 MOMENT_PANEL = '<div class="moment-view" aria-live="polite" hidden></div>'
 STRENGTH_INFO = "How strongly heatmaps cover the faces."
@@ -29,7 +29,7 @@ def add_player(kind: str, can_annotate: bool) -> Player:
     """Lay out a player that stays in sight beside its result. Args as of `add_moments`."""
     with gr.Column(elem_classes="stay"):
         preview = gr.HTML(
-            elem_id=f"{kind}-preview", elem_classes="preview", js_on_load=PREVIEW_FAILS
+            elem_id=f"{kind}-preview", elem_classes="preview", js_on_load=static("preview.js")
         )
         return Player(preview, add_moments(kind, can_annotate))
 
@@ -52,7 +52,7 @@ def add_moments(kind: str, can_annotate: bool = False) -> gr.Slider:
         elem_id=f"{kind}-strength",
     )
     # No server is needed for that.
-    strength.change(None, strength, None, js=SET_STRENGTH, api_visibility="private")
+    strength.change(None, strength, None, js=strength_script(), api_visibility="private")
     return strength
 
 

@@ -5,9 +5,9 @@ import asyncio
 import gradio as gr
 
 from ..report.files import ReportError, read_report
+from .assets import show_verdict_script
 from .player import add_moments, add_result
 from .result import error_html, notice_html, report_html
-from .script import show_verdict_script
 
 NOTHING_YET = "Choose a report.json, or the evidence file that holds one."
 TRUST = (

@@ -4,13 +4,13 @@
     drawing            boxes and heatmaps on one frame
     evidence           report.json and report.html in one download
     evidence_page      the page to hand on
-    evidence_template  its HTML and looks
     face_pictures      crop and heatmap of a face, as PNG
     fields             types and bounds of a report's fields
     figures            heatmap and box pictures, data URIs
     files              report files, written and read
     gallery            the most suspicious faces: crop, heatmap, boxes, captions
     rejudging          the same scores at other thresholds, or of one person only
+    rendering          loads the templates of HTML; what they share
     schema             head and JSON Schema of a report file
     score_plot         a person's score over time, as SVG
     verdicts           face scores -> real, fake, or cannot tell with the reason
@@ -18,7 +18,7 @@
     warnings           what limits a result
     words              what is said about a result
 
-Tests bear the modules' names, except: evidence_template and words: test_evidence_page.py.
+Tests bear the modules' names, except: rendering and words: test_evidence_page.py.
 face_pictures, fields, schema and video_report: test_files.py, test_files_refusals.py. score_plot:
 test_figures.py. warnings: test_rejudging.py, detector/test_video_detector.py.
 """

@@ -7,21 +7,19 @@ and models are a stranger's text.
 
 from collections.abc import Mapping
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from .evidence_template import PAGE, STYLE
 from .figures import data_uri, heatmap_legend
 from .gallery import suspicious_face_pictures
+from .rendering import judgement_values, template_environment
 from .score_plot import score_plot_svg
-from .verdicts import Judgement, Verdict
+from .verdicts import Verdict
 from .video_report import PersonReport, Provenance, VideoReport
 from .words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     LIMITS,
     UNTRAINED,
-    VERDICT_WORDS,
     probability_meaning,
     show_percent,
     show_time,
@@ -34,7 +32,7 @@ MOST_ROWS = 2000
 PLOT_WIDTHS_PX = {"wide": 720, "narrow": 320}
 ZERO_WIDTH_JOINER = "\u200d"  # holds many an emoji together
 
-_template = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
+_template = template_environment().get_template("evidence.html")
 
 
 def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
@@ -50,12 +48,13 @@ def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
     people = report.people[:MOST_PEOPLE]
     rows, left_out = _rows(report)
     return _template.render(
-        style=Markup(STYLE),
+        class_of_dark="",
+        dark_paper="#12181f",
         noun=report.kind,
         is_picture=report.kind == "picture",
         name=_shown(report.video),
         checked_at=_moment(report.provenance),
-        verdict=_judgement_values(report.judgement),
+        judgement=judgement_values(report.judgement),
         thresholds=report.thresholds,
         meaning=_shown(verdict_meaning(report)),
         # Of an untrained model the banner says what there is to say.
@@ -92,16 +91,6 @@ def _moment(provenance: Provenance | None) -> str | None:
     return provenance.checked_at.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _judgement_values(judgement: Judgement) -> dict:
-    probability = judgement.fake_probability
-    return {
-        "kind": judgement.verdict.value,
-        "words": VERDICT_WORDS[judgement.verdict],
-        "probability": probability,
-        "percent": None if probability is None else show_percent(probability),
-    }
-
-
 def _person_values(report: VideoReport, person: PersonReport) -> dict:
     worst = person.most_suspicious
     plots = []
@@ -116,7 +105,7 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
         ]
     return {
         "id": person.id,
-        "verdict": _judgement_values(person.judgement),
+        "judgement": judgement_values(person.judgement),
         "reason": _shown(person.judgement.explanation or ""),
         "face": data_uri(worst.crop_rgb) if worst.has_pictures else None,
         "seen": _seen(report, person),

@@ -1,86 +1,6 @@
-"""The page's script: what happens in the browser without asking the server.
+// Jumping to the moments of a result, and what is shown of them. `kind` is the tab's: the parts
+// `KIND-preview` and `KIND-moment` show moments.
 
-Everything a stranger wrote reaches the page as text (`textContent`, attributes), never as markup.
-"""
-
-import json
-from string import Template
-
-# Any file is taken, since only reading it tells what it is; so the preview must live with files
-# that a browser cannot show. Built with the DOM, which escapes the file's name.
-SHOW_FILE = """(file) => {
-  if (!file) return "";
-  const still = /\\.(jpe?g|png|webp|bmp|gif|tiff?|avif)$/i.test(file.orig_name || file.path);
-  const media = document.createElement(still ? "img" : "video");
-  const attributes = still ? {alt: "The chosen picture"}
-    : {controls: "", playsinline: "", "aria-label": "The chosen video"};
-  for (const [name, value] of Object.entries(attributes)) media.setAttribute(name, value);
-  media.setAttribute("src", file.url);
-  return '<div class="stage">' + media.outerHTML + '<div class="overlay"></div></div>';
-}"""
-# The result of the file before goes at once.
-_NEW_FILE = Template("(file) => [($show_file)(file), $nothing_yet]")
-# An error event does not bubble, hence the capturing listener.
-PREVIEW_FAILS = """element.addEventListener("error", (event) => {
-  const media = event.target;
-  if (!media.matches(".stage > video, .stage > img")) return;
-  const tries = Number(media.dataset.tries || 0);
-  if (tries < 4) {  // a busy browser or server may fail for a moment
-    media.dataset.tries = tries + 1;
-    setTimeout(() => { media.src = media.src; }, 400 * (tries + 1));
-    return;
-  }
-  const note = document.createElement("p");
-  note.className = "no-preview";
-  note.textContent = "Your browser cannot show this file. It can be checked all the same.";
-  media.parentElement.replaceWith(note);
-}, true);"""
-# On a phone the result is below everything else, and there was nothing to scroll to before.
-_SHOW_VERDICT = Template("""() => {
-  const result = document.querySelector($result);
-  if (result.getBoundingClientRect().top > innerHeight / 3) result.scrollIntoView();
-}""")
-# One strength for every heatmap on the page, whichever slider set it.
-SET_STRENGTH = """(percent) => {
-  document.documentElement.style.setProperty("--heat", percent / 100);
-}"""
-
-# Sorts the table of several files, also when new rows come, and tells which file was chosen.
-TABLE_SCRIPT = """
-let key = "number", rising = true;
-const sort = () => {
-  const body = element.querySelector("tbody");
-  if (!body) return;
-  const value = (row) => row.querySelector("." + key).dataset.value;
-  const words = (a, b) => a.localeCompare(b, undefined, {numeric: true, sensitivity: "base"});
-  const compare = ["file", "verdict-words"].includes(key) ? words : (a, b) => Number(a) - Number(b);
-  const rows = [...body.rows];
-  const sorted = [...rows].sort((a, b) => (rising ? 1 : -1) * compare(value(a), value(b)));
-  if (sorted.some((row, at) => row !== rows[at])) body.append(...sorted);
-  for (const head of element.querySelectorAll("th")) {
-    const order = head.classList.contains(key) ? (rising ? "ascending" : "descending") : "none";
-    if (head.getAttribute("aria-sort") !== order) head.setAttribute("aria-sort", order);
-  }
-};
-new MutationObserver(sort).observe(element, {childList: true, subtree: true});
-element.addEventListener("click", (event) => {
-  const head = event.target.closest("[data-sort]");
-  const file = event.target.closest("[data-number]");
-  if (head) {
-    rising = key === head.dataset.sort ? !rising : true;
-    key = head.dataset.sort;
-    sort();
-  } else if (file) {
-    for (const other of element.querySelectorAll("[aria-current]"))
-      other.removeAttribute("aria-current");
-    file.setAttribute("aria-current", "true");
-    trigger("choose_row", {number: Number(file.dataset.number)});
-  }
-});
-"""
-
-_MOMENTS = Template("""
-const kind = $kind;
 const part = (name) => document.getElementById(kind + "-" + name);
 let holder = null, moments = [], current = -1;
 
@@ -151,7 +71,7 @@ const fillPanel = () => {
   head.append(make("b", "", still ? "Faces" : "At " + moment.shown_time));
   if (moments.length > 1) {
     for (const [text, step, label] of
-        [["\\u2039", -1, "Earlier moment"], ["\\u203a", 1, "Later moment"]]) {
+        [["\u2039", -1, "Earlier moment"], ["\u203a", 1, "Later moment"]]) {
       const button = make("button", "step", text);
       button.type = "button";
       button.setAttribute("aria-label", label);
@@ -267,27 +187,3 @@ for (const name of ["loadedmetadata", "load", "loadeddata", "seeked", "play"]) {
   }, true);
 }
 window.addEventListener("resize", drawOverlay);
-""")
-
-
-def new_file_script(nothing_yet: str) -> str:
-    """Shows the chosen file and clears the result.
-
-    Args:
-        nothing_yet: HTML in place of the result.
-    """
-    return _NEW_FILE.substitute(show_file=SHOW_FILE, nothing_yet=json.dumps(nothing_yet))
-
-
-def show_verdict_script(elem_id: str) -> str:
-    """Scrolls to a result that is out of sight."""
-    return _SHOW_VERDICT.substitute(result=json.dumps(f"#{elem_id}"))
-
-
-def moments_script(kind: str) -> str:
-    """For a result area: jumping to moments, and what is shown of them.
-
-    Args:
-        kind: the tab's; `KIND-preview` and `KIND-moment` are where moments are shown.
-    """
-    return _MOMENTS.substitute(kind=json.dumps(kind))
