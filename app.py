@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from caddm_hf.cli.options import add_backend_option
+
 EPILOG = (
     "Without --host and --share only this machine can reach the page. Set "
     "CADDM_PAGE_LOGIN=name:password to ask visitors for it. GRADIO_SERVER_NAME and "
@@ -38,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", metavar="ID", help="model folder or Hub id (default: the bundled model)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
+    add_backend_option(parser)
     parser.add_argument(
         "--offer-model",
         metavar="ID",
@@ -165,7 +168,9 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
 
         own = LocalRunner(lambda: load_zero_gpu_detector(options.model, options.revision, config))
     else:
-        own = guarded_runner(options.model, options.revision, config, limits, options.at_once)
+        own = guarded_runner(
+            options.model, options.revision, config, limits, options.at_once, options.backend
+        )
     try:
         own.start()
         # Imported while the worker loads the model.
@@ -184,7 +189,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             return 2
         models = ModelChoices(
             own,
-            lambda name: named_runner(name, config, limits),
+            lambda name: named_runner(name, config, limits, options.backend),
             config,
             options.offer_model,
             options.any_model or only_here(options),

@@ -7,6 +7,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from .options import add_backend_option
+
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
     """Add the sub-commands to those of `python -m caddm_hf`."""
@@ -19,6 +21,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
         epilog="docs/evaluation.md explains every number.",
     )
     _add_common(evaluate, several=True, output="runs/evaluation")
+    add_backend_option(evaluate)
     _add_sampling(evaluate)
     what = evaluate.add_mutually_exclusive_group()
     what.add_argument(
@@ -79,6 +82,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
         epilog="docs/evaluation.md explains every number.",
     )
     _add_common(calibrate, several=False, output="runs/calibration")
+    add_backend_option(calibrate)
     _add_sampling(calibrate)
     calibrate.add_argument(
         "--false-positive-rate",

@@ -1,13 +1,15 @@
 """Aligned face crops -> probabilities, heatmaps and artifact boxes, through any network.
 
-The detector's every forward goes through one callable, a `CropNetwork`, so that another runtime
-can take the place of torch without the rest knowing. `BackgroundScoring` scores the faces of a
-video while others are still being sought.
+Detector, evaluation, calibration and validation score batches of crops by `score_batches`, through
+a `CropNetwork`, so what is measured is what serves. `BackgroundScoring` scores the faces of a video
+while others are still being searched for.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,10 +20,46 @@ from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from ..runtime.network import CropNetwork
+from .threads import worker_threads
 
-# Crops in one call of a network that leaves the other cores to further calls: as fast a crop as
-# larger batches, and the cores end at about the same time.
+# Batch size where each call runs on one core: larger batches are no faster per crop, and small
+# ones keep all cores busy to the end.
 CROPS_A_CORE = 4
+BATCHES_AHEAD = 2  # for each call at once, waiting or at work
+
+Batch = TypeVar("Batch")
+Result = TypeVar("Result")
+
+
+def score_batches(
+    score: Callable[[Batch], Result], batches: Iterable[Batch], calls_at_once: int
+) -> Iterator[tuple[Batch, Result]]:
+    """Score batches, several at a time, and return them in order.
+
+    Args:
+        score: called with a batch, in a thread that computes on one core. With one call at once it
+            is called in this thread, with all of torch's threads.
+        batches: read only as far ahead as needed to keep the threads busy; with one call at once
+            not ahead at all.
+        calls_at_once: as in `CropNetwork`.
+
+    Yields:
+        each batch with its result.
+    """
+    if calls_at_once == 1:
+        for batch in batches:
+            yield batch, score(batch)
+        return
+    ahead: deque[tuple[Batch, Future]] = deque()
+    with worker_threads(calls_at_once) as pool:
+        for batch in batches:
+            ahead.append((batch, pool.submit(score, batch)))
+            if len(ahead) == BATCHES_AHEAD * calls_at_once:
+                done, result = ahead.popleft()
+                yield done, result.result()
+        while ahead:
+            done, result = ahead.popleft()
+            yield done, result.result()
 
 
 @dataclass(frozen=True)

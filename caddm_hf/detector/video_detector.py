@@ -38,7 +38,7 @@ from ..report.warnings import face_warnings, reading_warnings
 from ..runtime.backends import open_network
 from ..runtime.network import CropNetwork, TorchNetwork
 from .config import DetectionConfig
-from .scoring import BackgroundScoring, CropScorer, CropScores, SeenFace, SeenVideo
+from .scoring import BackgroundScoring, CropScorer, CropScores, SeenFace, SeenVideo, score_batches
 from .threads import worker_threads
 
 Progress = Callable[[str, int, int], None]
@@ -248,12 +248,10 @@ class VideoDetector:
         """Probability, calibrated and not, heatmap and artifact boxes of each aligned crop."""
         scores = CropScores()
         size = self._scorer.crops_at_once
-        with worker_threads(self.network.calls_at_once) as scoring:
-            starts = range(0, len(crops_rgb), size)
-            waiting = [scoring.submit(self._scorer, crops_rgb[n : n + size]) for n in starts]
-            for future in waiting:
-                scores.extend(future.result())
-                (progress or _silent)("Scoring faces", len(scores.probabilities), len(crops_rgb))
+        batches = (crops_rgb[n : n + size] for n in range(0, len(crops_rgb), size))
+        for _, found in score_batches(self._scorer, batches, self.network.calls_at_once):
+            scores.extend(found)
+            (progress or _silent)("Scoring faces", len(scores.probabilities), len(crops_rgb))
         return scores
 
     def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:

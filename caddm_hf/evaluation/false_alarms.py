@@ -14,6 +14,7 @@ from ..checkpoint.loading import LoadedModel
 from ..dataset.opening import open_rows
 from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
+from ..runtime.backends import open_network
 from .faces import FaceFinder
 from .figures import proportion
 from .models import scaling_of, thresholds_of
@@ -62,7 +63,7 @@ def measure_false_alarms(
     chosen = first_rows_of_videos(rows, genuine_rows(rows, options.all_genuine), options.skip_rows)
     device = make_accelerator(options.device).device
     points = find_points(rows, chosen, FaceFinder(loaded, device))
-    scorer = FrameScorer(loaded, device, options.batch_size)
+    scorer = FrameScorer(loaded, open_network(loaded, device, options.backend), options.batch_size)
     differences = []
     seen = [number for number in chosen if points[number] is not None]
     if not seen:

@@ -9,14 +9,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from ..checkpoint.loading import LoadedModel
 from ..dataset.schema import FrameDataError
+from ..metrics.statistics import bootstrap_interval
 from ..metrics.video_metrics.video_scores import area_under_roc
-from ..runtime.network import CropNetwork
+from ..runtime.network import CropNetwork, TorchNetwork
 from .data import EvaluationData, choose_videos, open_evaluation_data
 from .faces import FaceFinder
 from .figures import check_both_classes
+from .models import scaling_of
+from .scoring import FrameScorer
 
 MOST_RANGING_VIDEOS = 64
 MOST_RANGING_CROPS = 128
@@ -71,7 +75,6 @@ def ranging_crops(loaded: LoadedModel, data: EvaluationData, frames: int) -> lis
     return crops[:MOST_RANGING_CROPS]
 
 
-@torch.inference_mode()
 def auc_change(
     loaded: LoadedModel, network: CropNetwork, data: EvaluationData, frames: int, seed: int
 ) -> str:
@@ -82,29 +85,28 @@ def auc_change(
     Raises:
         FrameDataError: faces of both classes were not found.
     """
+    exact = TorchNetwork(loaded.model, torch.device("cpu"))
+    scorers = [FrameScorer(loaded, one) for one in (exact, network)]
+    scaling = scaling_of(loaded)
     scores: dict = defaultdict(list)
     for item, crops in _crops_by_item(loaded, data, frames):
-        for start in range(0, len(crops), 32):
-            pixel_values = loaded.image_processor.pixel_values(crops[start : start + 32])
-            both = (loaded.model(pixel_values), network(pixel_values))
-            probabilities = [loaded.model.fake_probability(output) for output in both]
-            scores[data.facts[item]].append(torch.stack(probabilities, dim=1).double().numpy())
+        both = [expit(scaling.scaled(scorer.logit_differences(crops))) for scorer in scorers]
+        scores[data.facts[item]].append(np.stack(both, axis=1))
     labels = np.array([facts.label for facts in scores])
     check_both_classes(labels, f"Faces found in '{data.name}'")
     means = np.array([np.concatenate(rows).mean(axis=0) for rows in scores.values()])
+
+    def change(videos: np.ndarray, labels: np.ndarray) -> float:
+        before, after = (area_under_roc(means[videos.astype(int), n], labels) for n in range(2))
+        return after - before
+
     rng = np.random.default_rng(seed)
-    changes = []
-    while len(changes) < BOOTSTRAP_SAMPLES:
-        drawn = rng.integers(0, len(labels), len(labels))
-        if 0 < labels[drawn].sum() < len(drawn):
-            before, after = (area_under_roc(means[drawn, n], labels[drawn]) for n in range(2))
-            changes.append(after - before)
-    low, high = np.percentile(changes, [2.5, 97.5])
+    found = bootstrap_interval(change, np.arange(len(labels)), labels, rng, BOOTSTRAP_SAMPLES)
     before, after = (area_under_roc(means[:, n], labels) for n in range(2))
     return (
         f"AUC on {len(labels):,} videos of {data.name}: float32 {before:.4f}, int8 {after:.4f}, "
-        f"change {after - before:+.4f} (95% interval {low:+.4f} to {high:+.4f}); largest change of "
-        f"a video's probability {np.abs(means[:, 1] - means[:, 0]).max():.3f}"
+        f"change {found.estimate:+.4f} (95% interval {found.low:+.4f} to {found.high:+.4f}); "
+        f"largest change of a video's probability {np.abs(means[:, 1] - means[:, 0]).max():.3f}"
     )
 
 

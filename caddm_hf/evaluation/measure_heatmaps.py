@@ -7,6 +7,7 @@ import numpy as np
 from ..checkpoint.loading import LoadedModel
 from ..dataset.opening import open_rows
 from ..dataset.schema import FrameDataError
+from ..runtime.backends import open_network
 from .faces import FaceFinder
 from .figures import Bootstrap
 from .localisation import (
@@ -47,7 +48,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace
     ]
     if not faces:
         raise FrameDataError(f"No face was found in the {len(chosen)} pictures looked at.")
-    scorer = FrameScorer(loaded, device, options.batch_size)
+    scorer = FrameScorer(loaded, open_network(loaded, device, options.backend), options.batch_size)
     processor = scorer.processor
     swaps, failed = make_swaps(faces, processor, options.seed)
     crops = [swap.crop_rgb for swap in swaps]

@@ -18,6 +18,7 @@ from ..dataset.opening import open_rows
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from ..runtime.backends import open_network
 from .faces import FaceFinder
 from .figures import Bootstrap
 from .identity_probe import (
@@ -76,7 +77,9 @@ def probe_features(
     measured.append(("random weights", _random_model(loaded), "random", ("global",)))
     results = []
     for title, model, role, wanted in measured:
-        scorer = FrameScorer(model, device, options.batch_size)
+        # Exports hold no features, and half precision would change them.
+        network = open_network(model, device, "torch-fp32")
+        scorer = FrameScorer(model, network, options.batch_size)
         crops = [
             scorer.processor.align(rows.image_rgb(n), points[n])[0]
             for n in tqdm(seen, desc=f"aligning for {title}", leave=False)

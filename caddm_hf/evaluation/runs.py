@@ -27,6 +27,7 @@ from ..core.atomic_files import make_folder_atomically, write_atomically
 from ..core.errors import ModelError, UserError
 from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
+from ..runtime.backends import open_network
 from .calibration import calibrate_table, store_calibration
 from .data import EvaluationData, choose_videos, open_evaluation_data
 from .faces import FaceFinder
@@ -114,6 +115,7 @@ class _Scoring:
         self.accelerator: Accelerator = make_accelerator(options.device)
         self._keys: dict[str, tuple[str, list]] = {}
         self._faces: dict[str, dict] = {}
+        self._backends: set[str] = set()
 
     def _open(self, name: str) -> EvaluationData:
         options = self.options
@@ -154,11 +156,14 @@ class _Scoring:
             self._faces[data.name] = find_faces(
                 data, options.frames, finder, self.accelerator, folder, key
             )
+        network = open_network(loaded, device, options.backend)
+        self._backends.add(network.backend)
+        scorer = FrameScorer(loaded, network, options.batch_size)
         scored = score_frames(
             data,
             options.frames,
             self._faces[data.name],
-            FrameScorer(loaded, device, options.batch_size),
+            scorer,
             self.accelerator,
             folder,
             key,
@@ -182,6 +187,7 @@ class _Scoring:
             "bootstrap_unit": "videos; those of one source are drawn together",
             "processes": self.accelerator.num_processes,
             "device": self.accelerator.device.type,
+            "backends": sorted(self._backends),
         }
 
 

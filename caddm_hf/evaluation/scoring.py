@@ -29,11 +29,14 @@ from ..augmentation.distortions import distort
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import write_atomically
 from ..dataset.schema import FrameDataError
+from ..detector.scoring import CROPS_A_CORE, score_batches
+from ..runtime.network import CropNetwork, answer_filled
 from .data import UNREADABLE, EvaluationData, FoundFace
 from .faces import FaceFinder
 from .score_table import CLEAN, SCORED_SCHEMA
 
-SCORING_VERSION = 1  # raised when the same inputs give other scores than before
+# Bump this when the same inputs give other scores than before.
+SCORING_VERSION = 2
 FRAMES_PER_CHUNK = 64
 NO_FINITE_SCORE = "the network gave no finite score"
 FACES_SCHEMA = pa.schema(
@@ -105,46 +108,51 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 class FrameScorer:
-    """A model that scores crops, always in batches of one size.
+    """A model that scores crops by the network that serves, in batches of one size.
 
-    Convolution kernels may be chosen by the batch, so the last batch is filled up with zeros: a
-    crop's score does not depend on how many there are.
+    On the CPU that size is the detector's, however many threads there are, so scores do not depend
+    on the number of processes.
+
+    Args:
+        loaded: the model.
+        network: from `open_network`.
+        batch_size: crops in one call on a GPU.
     """
 
-    def __init__(self, loaded: LoadedModel, device: torch.device, batch_size: int = 32):
-        self.loaded = loaded
-        self.device = device
-        self.batch_size = batch_size
-        self.model = loaded.model.eval().to(device, memory_format=torch.channels_last)
-        self.processor = loaded.image_processor
+    def __init__(self, loaded: LoadedModel, network: CropNetwork, batch_size: int = 32):
+        self.loaded, self.network = loaded, network
+        self.model, self.processor = loaded.model, loaded.image_processor
+        self.device = next(self.model.parameters()).device
+        on_cpu = self.device.type == "cpu"
+        self.batch_size = min(batch_size, CROPS_A_CORE) if on_cpu else batch_size
 
     def key(self) -> list:
-        """What decides its scores."""
-        return [weights_digest(self.model), self.processor.to_dict(), self.batch_size]
+        """Return what decides the scores."""
+        digest = weights_digest(self.model)
+        return [digest, self.processor.to_dict(), self.batch_size, self.network.backend]
 
-    @torch.inference_mode()
     def outputs(self, crops_rgb: Sequence[np.ndarray], take: Callable) -> list[np.ndarray]:
-        """Run the model and keep of each batch's output what `take` picks.
+        """Run the network and keep of each batch's output what `take` picks.
 
         Args:
             crops_rgb: (S, S, 3) uint8 each.
             take: output -> (B, ...) tensor.
 
         Returns:
-            for each crop its part, float32 or as it is.
+            for each crop its part, float32.
         """
-        found: list[np.ndarray] = []
-        for start in range(0, len(crops_rgb), self.batch_size):
-            batch = crops_rgb[start : start + self.batch_size]
+
+        @torch.inference_mode()
+        def score(batch: Sequence[np.ndarray]) -> np.ndarray:
             pixel_values = self.processor.pixel_values(batch)
-            lacking = self.batch_size - len(batch)
-            if lacking:
-                filling = pixel_values.new_zeros(lacking, *pixel_values.shape[1:])
-                pixel_values = torch.cat([pixel_values, filling])
-            pixel_values = pixel_values.to(
-                self.device, self.model.dtype, memory_format=torch.channels_last
-            )
-            found.extend(take(self.model(pixel_values))[: len(batch)].float().cpu().numpy())
+            output = answer_filled(self.network, pixel_values, self.batch_size)
+            return take(output).float().cpu().numpy()
+
+        size = self.batch_size
+        batches = (crops_rgb[start : start + size] for start in range(0, len(crops_rgb), size))
+        found: list[np.ndarray] = []
+        for _, parts in score_batches(score, batches, self.network.calls_at_once):
+            found.extend(parts)
         return found
 
     def logit_differences(self, crops_rgb: Sequence[np.ndarray]) -> np.ndarray:

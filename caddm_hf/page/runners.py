@@ -21,6 +21,7 @@ def guarded_runner(
     config: DetectionConfig,
     limits: GuardLimits = GuardLimits(),
     workers: int = 1,
+    backend: str = "auto",
 ) -> GuardedWorkers:
     """Worker processes for a model; none is started before it is needed.
 
@@ -30,16 +31,17 @@ def guarded_runner(
         config: of the detector.
         limits: what a worker may cost.
         workers: jobs at once.
+        backend: what computes the network, as `open_network` takes it.
     """
-    return GuardedWorkers(partial(_load, model, revision, config), limits, workers)
+    return GuardedWorkers(partial(_load, model, revision, config, backend), limits, workers)
 
 
-def _load(model: str | None, revision: str | None, config: DetectionConfig):
+def _load(model: str | None, revision: str | None, config: DetectionConfig, backend: str):
     from .worker import load_detector  # torch comes with it: not for the page's process
 
     # Instead of a lock shared with other processes, which a killed worker would leave behind.
     tqdm.set_lock(threading.RLock())
-    return load_detector(model, revision, config)
+    return load_detector(model, revision, config, backend)
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
@@ -50,7 +52,9 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return model, revision
 
 
-def named_runner(name: str, config: DetectionConfig, limits: GuardLimits) -> GuardedWorkers:
+def named_runner(
+    name: str, config: DetectionConfig, limits: GuardLimits, backend: str = "auto"
+) -> GuardedWorkers:
     """Worker processes for the model a visitor named.
 
     Raises:
@@ -62,7 +66,7 @@ def named_runner(name: str, config: DetectionConfig, limits: GuardLimits) -> Gua
         raise ModelChoiceError(
             f"Model '{model}' is neither a folder nor a Hub id of the form user/name."
         )
-    return guarded_runner(model, revision, config, limits)
+    return guarded_runner(model, revision, config, limits, backend=backend)
 
 
 class LocalRunner:

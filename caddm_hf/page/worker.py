@@ -1,6 +1,7 @@
 """How a process does the page's jobs: a loaded detector that takes them."""
 
-from ..checkpoint.loading import LoadedModel
+from ..checkpoint.bundled import bundled_model
+from ..checkpoint.loading import load_model
 from ..detector.config import DetectionConfig
 from ..detector.provenance import record_provenance
 from ..detector.video_detector import Progress, VideoDetector
@@ -50,7 +51,7 @@ class DetectorHandle:
 
 
 def load_detector(
-    model: str | None, revision: str | None, config: DetectionConfig
+    model: str | None, revision: str | None, config: DetectionConfig, backend: str = "auto"
 ) -> DetectorHandle:
     """A detector ready for jobs, in the process that calls this.
 
@@ -58,13 +59,14 @@ def load_detector(
         model: folder or Hub id; the bundled one if None.
         revision: branch, tag or commit on the Hub.
         config: of the detector.
+        backend: what computes the network, as `open_network` takes it.
 
     Raises:
         ModelError: in one sentence, why the model cannot be used.
     """
-    if model is None:
-        return DetectorHandle(VideoDetector.from_pretrained(None, config, backend="torch"))
-    return DetectorHandle(VideoDetector.from_pretrained(model, config, revision=revision))
+    return DetectorHandle(
+        VideoDetector.from_pretrained(model, config, backend=backend, revision=revision)
+    )
 
 
 def load_zero_gpu_detector(
@@ -73,7 +75,6 @@ def load_zero_gpu_detector(
     """The same on a Space with ZeroGPU, in the page's own process. Args and errors as above."""
     import spaces
 
-    loaded = load_detector(model, revision, config).detector
-    parts = LoadedModel(loaded.model, loaded.image_processor, loaded.name, loaded.revision)
+    loaded = load_model(bundled_model() if model is None else model, revision)
     network = ZeroGpuNetwork(loaded.model, spaces.GPU)
-    return DetectorHandle(VideoDetector(parts, config, "cpu", network=network))
+    return DetectorHandle(VideoDetector(loaded, config, "cpu", network=network))

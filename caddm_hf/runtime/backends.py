@@ -35,8 +35,8 @@ from .exported import (
     read_exported,
     trim_cache,
 )
-from .names import BACKENDS, INT8_SUFFIX, RUNTIMES, TORCH_PRECISIONS
-from .network import CropNetwork, PreciseTorchNetwork, TorchNetwork
+from .names import BACKENDS, INT8_SUFFIX, RUNTIMES
+from .network import DTYPES, CropNetwork, TorchNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ MOST_EXPORTED_UNASKED = 60_000_000
 # tells it from a broken one.
 TOLERANCE = 1e-3
 INT8_TOLERANCE = 0.25
-DTYPES = dict(zip(TORCH_PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 
 
 class OnnxNetwork:
@@ -59,11 +58,10 @@ class OnnxNetwork:
         exported: what passed the checks.
     """
 
-    runtime = "onnx"
-
     def __init__(self, exported: ExportedNetwork):
         import onnxruntime
 
+        self.backend = "onnx" + (INT8_SUFFIX if exported.int8 else "")
         self.calls_at_once = torch.get_num_threads()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -85,11 +83,10 @@ class OpenVinoNetwork:
         exported: what passed the checks.
     """
 
-    runtime = "openvino"
-
     def __init__(self, exported: ExportedNetwork):
         import openvino
 
+        self.backend = "openvino" + (INT8_SUFFIX if exported.int8 else "")
         self.calls_at_once = torch.get_num_threads()
         core = openvino.Core()
         self._compiled = core.compile_model(
@@ -152,7 +149,7 @@ def open_network(
         raise ModelError(f"There is no backend '{backend}': choose from {', '.join(BACKENDS)}.")
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if backend in DTYPES:
-        return PreciseTorchNetwork(loaded.model, device, DTYPES[backend])
+        return TorchNetwork(loaded.model, device, DTYPES[backend])
     if backend == "auto":
         runtimes = installed_runtimes()
         if device.type == "cpu" and loaded.model.config.trained and runtimes:

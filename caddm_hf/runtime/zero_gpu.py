@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
+from .exported import OUTPUTS
 from .network import TorchNetwork
 
 LONGEST_CALL_S = 30  # asked for; visitors' quotas are charged what a call takes
@@ -33,21 +34,15 @@ class ZeroGpuNetwork:
         device: torch.device | str = "cuda",
     ):
         network = TorchNetwork(model, torch.device(device))
+        self.backend = network.backend
 
-        def forward(pixel_values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            with torch.inference_mode():
-                output = network(pixel_values)
-            # What goes back to the page's process must not be on the GPU it no longer has.
-            return tuple(
-                part.float().cpu()
-                for part in (output.logits, output.anchor_offsets, output.anchor_logits)
-            )
+        def forward(pixel_values: Tensor) -> tuple[Tensor, ...]:
+            output = network(pixel_values)
+            # The answer must not be on the GPU, which the page's process no longer has then.
+            return tuple(output[name].cpu() for name in OUTPUTS)
 
         self._forward = lend(duration=LONGEST_CALL_S)(forward)
 
     def __call__(self, pixel_values: Tensor) -> CaddmOutput:
         """As `CropNetwork`."""
-        logits, anchor_offsets, anchor_logits = self._forward(pixel_values)
-        return CaddmOutput(
-            logits=logits, anchor_offsets=anchor_offsets, anchor_logits=anchor_logits
-        )
+        return CaddmOutput(**dict(zip(OUTPUTS, self._forward(pixel_values), strict=True)))

@@ -13,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from ..dataset.frame_table import FrameTable
 from ..dataset.schema import FrameDataError
+from ..detector.scoring import score_batches
 from ..metrics.statistics import bootstrap_interval
 from ..metrics.video_metrics.video_scores import aggregate_by_video, area_under_roc
+from ..runtime.network import TorchNetwork, answer_filled
 from .samples import EvaluationFrames, worker_options
 
 METRIC_FOLDER = Path(__file__).resolve().parents[1] / "metrics" / "video_metrics"
@@ -56,8 +58,8 @@ def predict(
     """Score a split.
 
     A row's score does not depend on the number of processes, not in the last bit: batches are
-    dealt out whole, and every forward pass has the same number of rows, the last one filled up
-    with zeros, because convolution kernels may be chosen by the batch.
+    dealt out whole, and every forward pass has the same number of rows. The precision is the one in
+    which the model serves.
 
     Args:
         model: in eval mode, on the accelerator's device.
@@ -70,16 +72,14 @@ def predict(
     for buffer in model.buffers():
         # Batch normalisation's statistics are each process's own; the first one's are saved.
         buffer.copy_(broadcast(buffer.clone()))
+    network = TorchNetwork(model, accelerator.device)
+
+    def score(batch: dict) -> torch.Tensor:
+        return model.fake_probability(answer_filled(network, batch["pixel_values"], batch_size))
+
     rows, probabilities = [], []
-    for batch in loader:
-        pixel_values = batch["pixel_values"]
-        given = len(pixel_values)
-        if given < batch_size:
-            filling = pixel_values.new_zeros(batch_size - given, *pixel_values.shape[1:])
-            pixel_values = torch.cat([pixel_values, filling])
-        pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
-        output = model(pixel_values=pixel_values)
-        fake = model.fake_probability(output)[:given]
+    # One call at a time: what is gathered depends on how far the loader has come.
+    for batch, fake in score_batches(score, loader, calls_at_once=1):
         gathered = accelerator.gather_for_metrics((batch["rows"], fake))
         rows.append(gathered[0].cpu().numpy())
         probabilities.append(gathered[1].cpu().double().numpy())

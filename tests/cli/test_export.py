@@ -38,7 +38,7 @@ def test_export_into_the_model_folder_serves(model_folder, runtime, capsys):
     path = export_in_folder(model_folder, int8=False)
     assert printed[0] == str(path)
     assert float(re.search(r"[\d.e-]+$", printed[1])[0]) < 1e-3
-    assert open_network(load_model(model_folder), "cpu").runtime == runtime
+    assert open_network(load_model(model_folder), "cpu").backend == runtime
     assert not [entry for entry in model_folder.iterdir() if entry.name.startswith(".")]
 
 

@@ -24,6 +24,7 @@ from caddm_hf.evaluation.localisation import (
 )
 from caddm_hf.evaluation.scoring import FrameScorer
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
+from caddm_hf.runtime.network import TorchNetwork
 from support.made_collection import draw_face
 from support.made_scores import tiny_model
 
@@ -49,7 +50,8 @@ def swaps(faces):
 
 @pytest.fixture(scope="module")
 def scorer() -> FrameScorer:
-    return FrameScorer(tiny_model(), torch.device("cpu"), batch_size=8)
+    loaded = tiny_model()
+    return FrameScorer(loaded, TorchNetwork(loaded.model, torch.device("cpu")))
 
 
 def test_masks_are_where_the_crop_was_changed(faces, swaps):

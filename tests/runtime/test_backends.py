@@ -18,7 +18,7 @@ from caddm_hf.runtime.backends import open_network, run_exported
 from caddm_hf.runtime.export import export_network
 from caddm_hf.runtime.exported import export_in_cache, export_in_folder, fingerprint, read_exported
 from caddm_hf.runtime.names import BACKENDS
-from caddm_hf.runtime.network import TorchNetwork
+from caddm_hf.runtime.network import DTYPES, TorchNetwork
 from support.made_exports import (
     INSTALLED,
     each_runtime,
@@ -130,12 +130,12 @@ def test_auto_is_torch_where_nothing_is_installed(monkeypatch):
 def test_auto_exports_small_trained_models_once(own_cache, monkeypatch):
     loaded = made_model("resnet18", 8, image_size=64)
     first = open_network(loaded, "cpu")
-    assert first.runtime in INSTALLED
+    assert first.backend in INSTALLED
     (path,) = own_cache.rglob("*.onnx")
     assert path == export_in_cache(fingerprint(loaded), int8=False)
     made = path.stat().st_mtime_ns
     monkeypatch.setattr(inference_backends, "export_network", pytest.fail)
-    assert open_network(loaded, "cpu").runtime == first.runtime
+    assert open_network(loaded, "cpu").backend == first.backend
     assert path.stat().st_mtime_ns == made
 
 
@@ -158,7 +158,7 @@ def test_int8_is_never_made_or_chosen_unasked(small, tmp_path):
     folder.mkdir()
     export_in_folder(folder, int8=True).write_bytes(path.read_bytes())
     named = LoadedModel(loaded.model, loaded.image_processor, str(folder))
-    assert open_network(named, "cpu").runtime in INSTALLED  # its own, from the cache
+    assert open_network(named, "cpu").backend in INSTALLED  # its own, from the cache
     with pytest.raises(ModelError, match=r"export made --backend .* --int8"):
         open_network(loaded, "cpu", f"{INSTALLED[0]}-int8")
 
@@ -169,7 +169,7 @@ def test_stale_export_in_the_folder_is_refused_and_said(tmp_path, caplog):
     path = export_in_folder(tmp_path, int8=False)
     export_network(loaded, path, fingerprint(loaded), INSTALLED[0])
     loaded = LoadedModel(loaded.model, loaded.image_processor, str(tmp_path))
-    assert open_network(loaded, "cpu").runtime == INSTALLED[0]
+    assert open_network(loaded, "cpu").backend == INSTALLED[0]
     with torch.no_grad():
         loaded.model.classifier.bias += 1
     assert isinstance(open_network(loaded, "cpu"), TorchNetwork)
@@ -209,7 +209,7 @@ def test_interrupted_export_leaves_the_old_file(small, tmp_path, monkeypatch):
 
 
 def test_every_name_can_be_asked_for():
-    assert set(inference_backends.DTYPES) < set(BACKENDS)
+    assert set(DTYPES) < set(BACKENDS)
     assert {"auto", "torch", "onnx", "openvino", "onnx-int8", "openvino-int8"} < set(BACKENDS)
 
 
