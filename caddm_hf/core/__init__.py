@@ -1,10 +1,11 @@
 """What every package may use: whole files, errors, signs of life.
 
-    atomic_files  files and folders that are there whole or not at all
-    errors        UserError, whose message is one sentence for the user; first line of any error
-    hub_ids       the form of a repository's name on the Hub
-    liveness      signs of life of long work, and where it can be stopped
-    memory        returns freed memory to the system
+    atomic_files    files and folders that are there whole or not at all
+    errors          UserError, whose message is one sentence for the user; first line of any error
+    hub_ids         the form of a repository's name on the Hub
+    liveness        signs of life of long work, and where it can be stopped
+    memory          returns freed memory to the system
+    random_streams  no two uses of randomness draw the same numbers
 
 Tests bear the modules' names, except: atomic_files and errors: reliability/test_faults_disk.py.
 hub_ids: checkpoint/test_files.py.

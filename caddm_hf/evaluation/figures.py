@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.schema import FrameDataError
 from ..detector.config import DetectionConfig
 from ..metrics.reliability import calibration_figures
@@ -24,7 +25,6 @@ from .score_table import Videos, frame_groups, gather_videos, numbers
 Figure = dict
 LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict
 LEVEL = 0.95
-INTERVAL_STREAM = 11  # of random numbers
 RANKING = (
     ("video_auc", area_under_roc),
     ("video_eer", equal_error_rate),
@@ -64,7 +64,7 @@ class Bootstrap:
             estimate = float(metric(scores, labels))
         except ValueError as error:
             return {"estimate": None, "low": None, "high": None, "why": f"{error}"}
-        rng = np.random.default_rng([self.seed, INTERVAL_STREAM])
+        rng = random_generator(self.seed, RandomStream.EVALUATION_INTERVAL)
         try:
             interval = bootstrap_interval(
                 metric, scores, labels, rng, self.samples, LEVEL, groups=groups

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from ..augmentation.degradations import TrainingDegradations
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from ..checkpoint.imagenet import backbone_normalisation
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.frame_table import FrameTable
 from ..dataset.genuine import join_genuine_pictures
 from ..dataset.opening import FoundSplit, MissingSplitError, find_split, load_split, open_split
@@ -23,8 +24,6 @@ from .config import TrainingConfig
 from .plan import ForgeryShares, TrainingPlan
 from .samples import EvaluationFrames, SampleMaker, TrainingFrames, training_loader
 from .stream import StreamedFrames, streaming_loader
-
-SUBSET_STREAM = 4  # of random numbers, beside those of `training.samples`
 
 
 class TrainingData:
@@ -222,7 +221,7 @@ def _some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
     """All row numbers, or `limit` of them drawn at random and sorted."""
     if limit is None or limit >= count:
         return np.arange(count)
-    rng = np.random.default_rng([seed, SUBSET_STREAM])
+    rng = random_generator(seed, RandomStream.SUBSET)
     return np.sort(rng.permutation(count)[:limit])
 
 

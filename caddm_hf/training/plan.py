@@ -6,10 +6,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.schema import FrameDataError
-
-# Streams of random numbers that must not meet.
-ORDER_STREAM, SAMPLE_STREAM = 1, 2
 
 
 class Forgery(IntEnum):
@@ -96,7 +94,7 @@ class TrainingPlan:
     def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """(L,) row numbers and (L,) `Forgery` numbers of an epoch, in order."""
         if self._cached is None or self._cached[0] != epoch:
-            rng = np.random.default_rng([self.seed, ORDER_STREAM, epoch])
+            rng = random_generator(self.seed, RandomStream.ORDER, epoch)
             sources = [self.genuine_rows, self.forged_rows, self.genuine_rows, self.genuine_rows]
             counts = [self.genuine_count, *self.forged_counts]
             rows = [

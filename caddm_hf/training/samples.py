@@ -16,11 +16,12 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
 from ..augmentation.self_blending import cross_blend, self_blend
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.frame_table import FrameRow, FrameTable
 from ..faces.landmarks import five_points
 from ..model.face_alignment import fit_similarity, template_points, transform_points
 from ..model.image_processing_caddm import CaddmImageProcessor
-from .plan import SAMPLE_STREAM, Draw, Forgery, TrainingPlan
+from .plan import Draw, Forgery, TrainingPlan
 
 DONOR_CANDIDATES = 8
 
@@ -66,7 +67,7 @@ class SampleMaker:
 
     def rng(self, epoch: int, position: int) -> np.random.Generator:
         """The generator of one sample."""
-        return np.random.default_rng([self.seed, SAMPLE_STREAM, epoch, position])
+        return random_generator(self.seed, RandomStream.SAMPLE, epoch, position)
 
     def sample(
         self,

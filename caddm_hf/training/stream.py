@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from itertools import count
 
 import datasets
-import numpy as np
 from torch.utils.data import DataLoader, IterableDataset
 
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.frame_table import read_row
 from ..dataset.schema import FrameDataError, label_numbers
-from .plan import ORDER_STREAM, Forgery, ForgeryShares
+from .plan import Forgery, ForgeryShares
 from .samples import SampleMaker, worker_options
 
 SHUFFLE_BUFFER = 1000
-BUFFER_STREAM = 5  # of random numbers, beside those of `training.samples`
 
 
 class StreamedFrames(IterableDataset):
@@ -77,7 +76,7 @@ class StreamedFrames(IterableDataset):
         return self.maker.inputs(self.maker.sample(frame, forgery, self.maker.rng(0, number)))
 
     def _forgery(self, number: int) -> Forgery:
-        rng = np.random.default_rng([self.maker.seed, ORDER_STREAM, number])
+        rng = random_generator(self.maker.seed, RandomStream.ORDER, number)
         if rng.random() < 0.5:
             return Forgery.GENUINE
         from_dataset = self.shares.dataset / (self.shares.dataset + self.shares.self_blend)
@@ -89,7 +88,7 @@ class StreamedFrames(IterableDataset):
         `datasets` has such a buffer, too, but there the order depends on the loader's workers.
         """
         for epoch in count():
-            rng = np.random.default_rng([self.maker.seed, BUFFER_STREAM, label, epoch])
+            rng = random_generator(self.maker.seed, RandomStream.BUFFER, label, epoch)
             buffer: list[dict] = []
             for row in self._rows_of(label):
                 if len(buffer) < SHUFFLE_BUFFER:

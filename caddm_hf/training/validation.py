@@ -11,6 +11,7 @@ from accelerate.utils import broadcast
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ..core.random_streams import RandomStream, random_generator
 from ..dataset.frame_table import FrameTable
 from ..dataset.schema import FrameDataError
 from ..detector.scoring import score_batches
@@ -21,7 +22,6 @@ from .samples import EvaluationFrames, worker_options
 
 METRIC_FOLDER = Path(__file__).resolve().parents[1] / "metrics" / "video_metrics"
 INTERVAL_SAMPLES = 1000
-INTERVAL_STREAM = 3  # of random numbers, beside those of `training.samples`
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ def video_metrics(predictions: Predictions, table: FrameTable, seed: int) -> dic
         area_under_roc,
         videos.scores,
         videos.labels,
-        np.random.default_rng([seed, INTERVAL_STREAM]),
+        random_generator(seed, RandomStream.VALIDATION_INTERVAL),
         samples=INTERVAL_SAMPLES,
         groups=groups if related else None,
     )
