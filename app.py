@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from caddm_hf.cli.options import add_backend_option
+from caddm_hf.cli.arguments import WRONG_USE, Parser, whole_number
+from caddm_hf.runtime.names import BACKENDS, describe_backends
 
 EPILOG = (
     "Without --host and --share only this machine can reach the page. Set "
@@ -31,7 +32,7 @@ GRACE_S = 1
 
 def build_parser() -> argparse.ArgumentParser:
     """The options; kept apart from the page, whose imports take seconds."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python app.py", description="Serve the deepfake check as a web page.", epilog=EPILOG
     )
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
@@ -40,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--model", metavar="ID", help="model folder or Hub id (default: the bundled model)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the Hub")
-    add_backend_option(parser)
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="auto", metavar="NAME", help=describe_backends()
+    )
     parser.add_argument(
         "--offer-model",
         metavar="ID",
@@ -55,39 +58,43 @@ def build_parser() -> argparse.ArgumentParser:
         "reach the page)",
     )
     parser.add_argument(
-        "--frames", type=_frames, default=32, metavar="N", help="looked at by default (32)"
+        "--frames",
+        type=whole_number(8, 96),
+        default=32,
+        metavar="N",
+        help="looked at by default (32)",
     )
     parser.add_argument(
         "--at-once",
-        type=_positive,
+        type=whole_number(1),
         default=1,
         metavar="N",
         help="checks at the same time, each in a process with a model of its own (default 1)",
     )
     parser.add_argument(
         "--longest-line",
-        type=_positive,
+        type=whole_number(1),
         default=100,
         metavar="N",
         help="visitors that may wait; more are asked to come back later (default 100)",
     )
     parser.add_argument(
         "--max-memory-gb",
-        type=_positive,
+        type=whole_number(1),
         default=4,
         metavar="GB",
         help="memory of such a process (default 4)",
     )
     parser.add_argument(
         "--max-seconds",
-        type=_positive,
+        type=whole_number(1),
         default=900,
         metavar="S",
         help="time for one file (default 900)",
     )
     parser.add_argument(
         "--max-upload-mb",
-        type=_positive,
+        type=whole_number(1),
         default=500,
         metavar="MB",
         help="largest file taken (default 500)",
@@ -101,20 +108,6 @@ def build_parser() -> argparse.ArgumentParser:
         help="also serve the checks as tools for language models (MCP)",
     )
     return parser
-
-
-def _frames(text: str) -> int:
-    value = int(text)
-    if not 8 <= value <= 96:
-        raise argparse.ArgumentTypeError("must lie between 8 and 96")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def login_from(text: str | None) -> tuple[str, str] | None:
@@ -186,7 +179,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             facts = own.facts()
         except StartError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
+            return WRONG_USE
         models = ModelChoices(
             own,
             lambda name: named_runner(name, config, limits, options.backend),
@@ -219,14 +212,14 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             )
         except ImportError:  # of another version than Gradio wants
             print(NO_MCP, file=sys.stderr)
-            return 2
+            return WRONG_USE
         except OSError:
             print(
                 "error: the page cannot be served there: the port is taken, or the address is not "
                 "this machine's; choose another --port or --host",
                 file=sys.stderr,
             )
-            return 2
+            return WRONG_USE
         try:
             while page.is_running:
                 time.sleep(0.1)
@@ -250,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     if options.mcp and importlib.util.find_spec("mcp") is None:
         print(NO_MCP, file=sys.stderr)
-        return 2
+        return WRONG_USE
     # A stop ends like Ctrl-C, so that what visitors uploaded is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="caddm-page-") as folder:

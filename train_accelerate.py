@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from caddm_hf.cli.arguments import INTERRUPTED
 from caddm_hf.core.errors import TrainingError, UserError
 from caddm_hf.training.config import TrainingConfig, parse_training_config
 
@@ -58,9 +59,7 @@ from caddm_hf.training.validation import evaluation_loader, predict, video_metri
 
 LOSSES = ("loss", "classification_loss", "localisation_loss", "confidence_loss")
 
-
 WORKER_ERROR_PREFIX = f"{FrameDataError.__module__}.{FrameDataError.__qualname__}: "
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class TrainingRun:

@@ -1,10 +1,10 @@
 """A dataset of videos, as its owners distribute it -> one `datasets` collection of face crops.
 
-    python data_scripts/build_frame_dataset.py faceforensics --root FF++ --out frames --dry_run
+    python data_scripts/build_frame_dataset.py faceforensics --root FF++ --out frames --dry-run
     python data_scripts/build_frame_dataset.py faceforensics --root FF++ --out frames
     python data_scripts/build_frame_dataset.py celeb-df --root s3://bucket/Celeb-DF-v2 \
-        --out s3://bucket/celeb-frames --engine ray --ray_address auto
-    python data_scripts/build_frame_dataset.py folder --root mine --push_to_hub user/name
+        --out s3://bucket/celeb-frames --engine ray --ray-address auto
+    python data_scripts/build_frame_dataset.py folder --root mine --push-to-hub user/name
 
 Broken off, it goes on when the same command is given again. Exit status: 0 when the collection
 is complete, 1 when it is but too many videos failed, 2 when the command or the tree cannot be
@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 if __name__ == "__main__":  # the repository, not this folder, is where modules are
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -28,6 +27,7 @@ from fsspec.implementations.local import LocalFileSystem
 from huggingface_hub.constants import HF_HOME
 from tqdm import tqdm
 
+from caddm_hf.cli.arguments import INTERRUPTED, UNFINISHED, WRONG_USE, Parser, whole_number
 from caddm_hf.core.errors import UserError
 from caddm_hf.core.hub_ids import HUB_ID
 from caddm_hf.dataset.splits import SPLITS
@@ -66,18 +66,12 @@ DATASETS = ("faceforensics", "celeb-df", "dfdc", "dfdc-preview", "folder", "cadd
 LISTED_FAILURES = 20
 MOST_UNDONE = 5  # jobs that could not be done before the run is given up
 LOCK = ".lock"
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One sentence and exit status 2, without the page of usage."""
-        self.exit(2, f"error: {message}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = _Parser(
+    parser = Parser(
+        brief=True,
         prog="build_frame_dataset.py",
         description="Make a frame collection of a dataset of videos.",
         allow_abbrev=False,
@@ -90,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="folder of the collection: a path or an fsspec URL"
     )
     parser.add_argument(
-        "--push_to_hub",
+        "--push-to-hub",
         metavar="USER/NAME",
         help="upload the complete collection, to a private repository if it is made now; without "
         "--out it is made in the cache of the Hub's client",
@@ -101,10 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="make the repository public if it is made now; most owners' terms forbid that",
     )
     parser.add_argument(
-        "--frames", type=_count, default=32, metavar="N", help="of each video (default 32)"
+        "--frames",
+        type=whole_number(1, 4096),
+        default=32,
+        metavar="N",
+        help="of each video (default 32)",
     )
     parser.add_argument(
-        "--picture_format",
+        "--picture-format",
         choices=PICTURE_FORMATS,
         default="jpeg",
         help="of the crops: jpeg (quality 95, the default) or png",
@@ -124,26 +122,19 @@ def build_parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="N", help="videos worked on at once (default: one a core)"
     )
     parser.add_argument(
-        "--ray_address", metavar="ADDRESS", help="existing Ray cluster (default: start one here)"
+        "--ray-address", metavar="ADDRESS", help="existing Ray cluster (default: start one here)"
     )
     parser.add_argument(
-        "--allowed_failures",
+        "--allowed-failures",
         type=_share,
         default=0.02,
         metavar="SHARE",
         help="of the videos may fail before the exit status says so (default 0.02)",
     )
     parser.add_argument(
-        "--dry_run", action="store_true", help="only say what would be done and what is missing"
+        "--dry-run", action="store_true", help="only say what would be done and what is missing"
     )
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 4096:
-        raise argparse.ArgumentTypeError("must lie between 1 and 4096")
-    return value
 
 
 def _share(text: str) -> float:
@@ -204,18 +195,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     if not options.out and not options.push_to_hub and not options.dry_run:
-        parser.error("--out or --push_to_hub is needed: where the collection goes.")
+        parser.error("--out or --push-to-hub is needed: where the collection goes.")
     if options.push_to_hub and not HUB_ID.fullmatch(options.push_to_hub):
-        parser.error("--push_to_hub must have the form user/name.")
+        parser.error("--push-to-hub must have the form user/name.")
     try:
         with ended_by_sigterm():
             return _run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, EngineError) else 2
+        return UNFINISHED if isinstance(error, EngineError) else WRONG_USE
     except OSError as error:  # the disk is full, say
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
-        return 3
+        return UNFINISHED
     except KeyboardInterrupt:
         print("stopped: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
@@ -241,12 +232,12 @@ def _run(options: argparse.Namespace) -> int:
     collection = Collection(out, plan)
     if options.push_to_hub:
         if not isinstance(collection.folder.fs, LocalFileSystem):
-            raise DatasetError("--push_to_hub needs an --out on this machine.")
+            raise DatasetError("--push-to-hub needs an --out on this machine.")
         open_repository(options.push_to_hub, options.public)
     with _locked(collection):
         accounts = _complete(collection, options, listing.terms)
     if accounts is None:
-        return 3
+        return UNFINISHED
     return _conclude(collection, accounts, options)
 
 
@@ -342,7 +333,7 @@ def _conclude(collection: Collection, accounts: Sequence[dict], options: argpars
     if len(failed) > options.allowed_failures * len(accounts) or not kept:
         print(
             f"error: {len(failed):,} of {len(accounts):,} videos failed, and "
-            f"{options.allowed_failures:.0%} may (--allowed_failures)",
+            f"{options.allowed_failures:.0%} may (--allowed-failures)",
             file=sys.stderr,
         )
         return 1
@@ -351,7 +342,7 @@ def _conclude(collection: Collection, accounts: Sequence[dict], options: argpars
             print(upload_collection(Path(collection.folder.path), options.push_to_hub))
         except DatasetError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 3
+            return UNFINISHED
     return 0
 
 

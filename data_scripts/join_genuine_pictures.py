@@ -1,11 +1,10 @@
-"""Put genuine pictures of several origins into one file, for `--genuine_data` of the training.
+"""Put genuine pictures of several origins into one file, for `--genuine-data` of the training.
 
     python data_scripts/join_genuine_pictures.py PORTRAITS PRESS --rows 400 620 --out PICTURES
 
 takes the first 400 pictures of PORTRAITS and the first 620 of PRESS; the others stay unseen.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 
 import datasets
 
+from caddm_hf.cli.arguments import WRONG_USE, Parser
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.core.errors import UserError
 from caddm_hf.dataset.genuine import open_genuine_pictures
@@ -43,7 +43,7 @@ def join_pictures(names: Sequence[str], rows: Sequence[int | None], out: Path) -
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="join_genuine_pictures.py",
         description="Put genuine pictures of several origins into one Parquet file.",
         allow_abbrev=False,
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         counts = join_pictures(options.data, rows, options.out)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return WRONG_USE
     for name, count in zip(options.data, counts, strict=True):
         print(f"{name}: {count} pictures")
     return 0

@@ -7,7 +7,6 @@ writes `DIR/validation.parquet` (for choosing checkpoints, thresholds and recipe
 is decided by a hash of the source's id: the same in every run, whatever else is in the data.
 """
 
-import argparse
 import hashlib
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ if __name__ == "__main__":  # the repository, not this folder, is where modules 
 
 import numpy as np
 
+from caddm_hf.cli.arguments import WRONG_USE, Parser
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.core.errors import UserError
 from caddm_hf.dataset.frame_table import FrameTable
@@ -62,7 +62,7 @@ def split_by_source(data: str, split: str, out: Path, share: float) -> dict[str,
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="split_by_source.py",
         description="Divide a split of a frame collection in two, by source video.",
         allow_abbrev=False,
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         counts = split_by_source(options.data, options.split, Path(options.out), options.share)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return WRONG_USE
     for name, count in counts.items():
         print(f"{Path(options.out) / name}.parquet: {count} rows")
     return 0

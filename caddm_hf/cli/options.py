@@ -1,40 +1,41 @@
-"""The options of `cli.score_many`, apart from it so that help need not wait for its imports."""
+"""The options of `score`, apart from its code so that help is there at once."""
 
-import argparse
+from dataclasses import dataclass
 
+from ..core.options import option
 from ..guard.engines import ENGINES
-from ..runtime.names import BACKENDS
+from ..runtime.names import BACKENDS, describe_backends
 
 OUTPUT_FORMATS = ("jsonl", "parquet")
+MANY = "many videos"
 
 
-def add_scale_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `score` that belong to speed and to many videos."""
-    add_backend_option(parser)
-    group = parser.add_argument_group("many videos")
-    group.add_argument(
-        "--output",
+@dataclass(kw_only=True)
+class ScoreOptions:
+    """Options of `score`."""
+
+    videos: list[str] = option("file, folder or http(s) URL", positional=True, metavar="VIDEO")
+    json: bool = option("print one JSON object a line", False)
+    frames: int = option("frames sampled (default 32)", 32, low=1, high=4096, metavar="N")
+    model: str | None = option(
+        "model folder or Hub id (default: the bundled model)", None, metavar="ID"
+    )
+    revision: str | None = option("branch, tag or commit of the model on the Hub", None)
+    device: str | None = option("torch device (default: a GPU if there is one)", None)
+    allow_private_addresses: bool = option(
+        "let URLs lead to this machine and private networks", False
+    )
+    backend: str = option(describe_backends(), "auto", choices=BACKENDS, metavar="NAME")
+    output: str | None = option(
+        "write results to this folder (a path or fsspec URL) instead of printing them; the same "
+        "command again scores what is missing there",
+        None,
         metavar="DIR",
-        help="write results to this folder (a path or fsspec URL) instead of printing them; the "
-        "same command again scores what is missing there",
+        group=MANY,
     )
-    group.add_argument(
-        "--output-format", choices=OUTPUT_FORMATS, default="jsonl", help="default: jsonl"
-    )
-    group.add_argument(
-        "--engine", choices=ENGINES, default="processes", help="runs the jobs, with --output"
-    )
-    group.add_argument("--workers", type=int, metavar="N", help="videos at once (one a core)")
-    group.add_argument("--ray-address", metavar="ADDRESS", help="of an existing Ray cluster")
-
-
-def add_backend_option(parser: argparse._ActionsContainer) -> None:
-    """`--backend`, which `runtime.backends.open_network` understands."""
-    parser.add_argument(
-        "--backend",
-        choices=BACKENDS,
-        default="auto",
-        metavar="NAME",
-        help="what computes the network: torch, onnx or openvino (auto: the fastest that is "
-        f"installed), or one of {', '.join(n for n in BACKENDS if '-' in n)}",
+    output_format: str = option("default: jsonl", "jsonl", choices=OUTPUT_FORMATS, group=MANY)
+    engine: str = option("runs the jobs, with --output", "processes", choices=ENGINES, group=MANY)
+    workers: int | None = option("videos at once (one a core)", None, metavar="N", group=MANY)
+    ray_address: str | None = option(
+        "of an existing Ray cluster", None, metavar="ADDRESS", group=MANY
     )

@@ -1,6 +1,5 @@
 """`python -m caddm_hf score`: many files in, one line each out, whatever one of them holds."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from ..guard.pool import ended_by_sigterm
 from ..media.limits import MediaError, MediaLimits
 from ..media.names import MEDIA_SUFFIXES, printable, public_name
 from ..report.verdicts import Reason, Verdict
+from .arguments import FAILED, WRONG_USE
+from .options import ScoreOptions
 
 
 def media_paths(inputs: list[str]) -> Iterator[str]:
@@ -58,7 +59,7 @@ def failure_dict(video: str, model: str, message: str) -> dict:
     }
 
 
-def score(options: argparse.Namespace) -> int:
+def score(options: ScoreOptions) -> int:
     """Run the command; returns the exit status.
 
     Files are read in a guarded worker, and so is the model: this process never imports torch.
@@ -79,7 +80,7 @@ def score(options: argparse.Namespace) -> int:
         videos = list(media_paths(options.videos))
         if not videos:
             print("error: there are no video or image files in the given folders", file=sys.stderr)
-            return 2
+            return WRONG_USE
         try:
             facts = detector.facts()
             if not facts.trained:
@@ -93,8 +94,8 @@ def score(options: argparse.Namespace) -> int:
                     failures += not _score_one(detector, facts.name, video, options.json)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
-    return 1 if failures else 0
+            return WRONG_USE
+    return FAILED if failures else 0
 
 
 def _score_one(detector: GuardedDetector, model: str, video: str, as_json: bool) -> bool:

@@ -10,7 +10,6 @@ Whatever an address may hold in secret (a query, a password) is not written down
 for it, so that two addresses of one server stay apart.
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -37,6 +36,8 @@ from ..guard.child import is_want_of_memory
 from ..guard.engines import Engine, EngineError, open_engine
 from ..guard.limits import WorkerLostError
 from ..media.names import printable, public_name, shown_name
+from .arguments import FAILED, UNFINISHED, WRONG_USE
+from .options import ScoreOptions
 
 if TYPE_CHECKING:
     from ..detector.video_detector import VideoDetector
@@ -66,7 +67,7 @@ class ScoringSettings:
     frames: int = 32
     device: str | None = None
     allow_private_addresses: bool = False
-    backend: str = "torch"
+    backend: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class ScoreJob:
     model_name: str
 
 
-def score_at_scale(options: argparse.Namespace) -> int:
+def score_at_scale(options: ScoreOptions) -> int:
     """Runs `score --output`; returns the exit status.
 
     0 when every video was scored, 1 when one could not be read, 2 when the command or the model
@@ -107,20 +108,20 @@ def score_at_scale(options: argparse.Namespace) -> int:
                 tqdm(total=len(videos), initial=len(videos) - len(jobs), unit="file") as bar,
             ):
                 if not _score_jobs(engine, jobs, folder, bar):
-                    return 3
+                    return UNFINISHED
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 3
+        return UNFINISHED
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return WRONG_USE
     except OSError as error:  # the disk is full, say
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
-        return 3
+        return UNFINISHED
     errors = folder.errors()
     failed = sum(errors[kept_name(video)] is not None for video in videos)
     print(f"{options.output}: {len(videos):,} files, {failed:,} of them could not be read")
-    return 1 if failed else 0
+    return FAILED if failed else 0
 
 
 def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar: tqdm) -> bool:

@@ -4,7 +4,6 @@ Portraits from another camera, or another century, are not what a detector was t
 false-positive rate measured on a collection's own genuine videos says nothing about them.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..runtime.backends import open_network
 from .faces import FaceFinder
 from .figures import proportion
 from .models import scaling_of, thresholds_of
+from .options import EvaluateOptions
 from .output import describe_model, envelope
 from .picture_rows import find_points, first_rows_of_videos, genuine_rows
 from .scoring import FrameScorer, make_accelerator
@@ -44,7 +44,7 @@ def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
 
 
 def measure_false_alarms(
-    loaded: LoadedModel, name: str, folder: Path | None, options: argparse.Namespace
+    loaded: LoadedModel, name: str, folder: Path | None, options: EvaluateOptions
 ) -> dict:
     """Score genuine pictures, one a video, and count the verdicts.
 

@@ -1,7 +1,5 @@
 """The measurement of localisation, from options to a report, on swaps made for it."""
 
-import argparse
-
 import numpy as np
 
 from ..checkpoint.loading import LoadedModel
@@ -22,12 +20,13 @@ from .localisation import (
     separation,
     stretched,
 )
+from .options import EvaluateOptions
 from .output import describe_model, envelope, warn
 from .picture_rows import find_points, first_rows_of_videos, genuine_rows
 from .scoring import FrameScorer, make_accelerator
 
 
-def measure_heatmaps(loaded: LoadedModel, name: str, options: argparse.Namespace) -> dict:
+def measure_heatmaps(loaded: LoadedModel, name: str, options: EvaluateOptions) -> dict:
     """Localisation on swaps made here.
 
     Raises:

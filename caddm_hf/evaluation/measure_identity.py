@@ -1,6 +1,5 @@
 """The identity probe, from options to a report: photographs of known people -> figures."""
 
-import argparse
 from collections import Counter
 from dataclasses import replace
 
@@ -29,6 +28,7 @@ from .identity_probe import (
     prepare_probe,
     probe_identity,
 )
+from .options import ProbeOptions
 from .output import describe_model, envelope, warn
 from .picture_rows import find_points, genuine_rows
 from .scoring import FrameScorer, make_accelerator
@@ -38,7 +38,7 @@ RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untr
 
 
 def probe_features(
-    loaded: LoadedModel, name: str, plain: LoadedModel | None, options: argparse.Namespace
+    loaded: LoadedModel, name: str, plain: LoadedModel | None, options: ProbeOptions
 ) -> dict:
     """The identity probe.
 

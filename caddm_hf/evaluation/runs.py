@@ -4,27 +4,22 @@ The order is always: check everything that can be checked, score (resumable, on 
 then compute and write, on the first process.
 """
 
-import argparse
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from huggingface_hub.utils import logging as hub_logging
 from matplotlib.figure import Figure as Picture
-from transformers.utils import logging as transformers_logging
 
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import make_folder_atomically, write_atomically
-from ..core.errors import ModelError, UserError
+from ..core.errors import ModelError
 from ..dataset.schema import FrameDataError
 from ..report.verdicts import Thresholds
 from ..runtime.backends import open_network
@@ -36,6 +31,7 @@ from .figures import Bootstrap, check_both_classes, cross_dataset_table, evaluat
 from .measure_heatmaps import measure_heatmaps
 from .measure_identity import probe_features
 from .models import MeasuredModels, open_model, scaling_of, thresholds_of
+from .options import CalibrateOptions, CommonOptions, EvaluateOptions, ProbeOptions, SamplingOptions
 from .output import (
     describe_data,
     describe_model,
@@ -65,7 +61,6 @@ from .sections import (
     robustness_section,
 )
 
-WRONG_USE = 2
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"
 SCORES_FILE = "scores.parquet"
 # By the kind of a report: the words about it, and the picture of those that need nothing else.
@@ -84,29 +79,10 @@ PICTURES = {
 }
 
 
-def run_command(name: str, options: argparse.Namespace) -> int:
-    """Run a command; returns the exit status, 2 with one sentence where it cannot be done."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    hub_logging.set_verbosity(hub_logging.CRITICAL)
-    datasets.disable_progress_bars()
-    try:
-        COMMANDS[name](options)
-    except UserError as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return WRONG_USE
-    except OSError as error:
-        where = f" '{error.filename}'" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
-        return WRONG_USE
-    return 0
-
-
 class _Scoring:
     """Opened data, on all processes, and the scores of models on it."""
 
-    def __init__(self, names: list[str], options: argparse.Namespace):
+    def __init__(self, names: list[str], options: SamplingOptions):
         self.options = options
         self.data = [self._open(name) for name in names]
         repeated = [name for name, n in Counter(d.name for d in self.data).items() if n > 1]
@@ -191,7 +167,7 @@ class _Scoring:
         }
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: EvaluateOptions) -> None:
     if options.localisation or options.false_alarms:
         _measure_pictures(options)
         return
@@ -250,9 +226,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _finish(options, report, picture, models)
 
 
-def _finish(
-    options: argparse.Namespace, report: dict, picture: Picture, models: MeasuredModels
-) -> None:
+def _finish(options: CommonOptions, report: dict, picture: Picture, models: MeasuredModels) -> None:
     """Write the report, and each model's part of it into its card."""
     section = SECTIONS[report["kind"]]
     paths = write_report(options.output, report, section(report), picture)
@@ -272,7 +246,7 @@ def _finish(
         print(update_model_card(folder, paths, section(own)))
 
 
-def _calibrate(options: argparse.Namespace) -> None:
+def _calibrate(options: CalibrateOptions) -> None:
     models = MeasuredModels([options.model], options.revision)
     loaded, name = models.loaded[0], models.names[0]
     target = options.save_to or models.folders[0]
@@ -338,7 +312,7 @@ def _store(
         store_calibration(partial, found, record)
 
 
-def _probe(options: argparse.Namespace) -> None:
+def _probe(options: ProbeOptions) -> None:
     _one_process()
     models = MeasuredModels([options.model], options.revision)
     plain = None
@@ -348,7 +322,7 @@ def _probe(options: argparse.Namespace) -> None:
     _finish(options, report, PICTURES[report["kind"]](report), models)
 
 
-def _measure_pictures(options: argparse.Namespace) -> None:
+def _measure_pictures(options: EvaluateOptions) -> None:
     _one_process()
     what = "--localisation" if options.localisation else "--false-alarms"
     names, data = options.model or [None], options.data
@@ -372,7 +346,7 @@ def _one_process() -> None:
         raise FrameDataError("This measurement runs in one process: start it with python.")
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": _evaluate,
     "calibrate": _calibrate,
     "probe-identity": _probe,

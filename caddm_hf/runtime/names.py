@@ -10,3 +10,11 @@ BACKENDS = (
     *RUNTIMES,
     *(runtime + INT8_SUFFIX for runtime in RUNTIMES),
 )
+
+
+def describe_backends() -> str:
+    """Return the help of a `--backend` option."""
+    return (
+        "what computes the network: torch, onnx or openvino (auto: the fastest that is "
+        f"installed), or one of {', '.join(name for name in BACKENDS if '-' in name)}"
+    )

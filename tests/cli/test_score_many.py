@@ -1,6 +1,5 @@
 """caddm_hf.cli.score_many: many videos into a folder of results, on cores or elsewhere."""
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from caddm_hf.cli import score_many as score_at_scale
-from caddm_hf.cli.options import add_scale_options
+from caddm_hf.cli.arguments import Parser, add_options, read_options
+from caddm_hf.cli.options import ScoreOptions
 from caddm_hf.cli.score_many import (
     ScoreFolder,
     ScoreJob,
@@ -37,14 +37,10 @@ def clips(tmp_path_factory) -> Path:
 
 
 def score(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("videos", nargs="+")
-    for option in ("--model", "--revision", "--device"):
-        parser.add_argument(option)
-    parser.add_argument("--frames", type=int, default=6)
-    parser.add_argument("--allow-private-addresses", action="store_true")
-    add_scale_options(parser)
-    return score_at_scale.score_at_scale(parser.parse_args(arguments))
+    parser = Parser()
+    add_options(parser, ScoreOptions)
+    found = parser.parse_args(["--frames", "6", *arguments])
+    return score_at_scale.score_at_scale(read_options(ScoreOptions, found))
 
 
 @pytest.fixture
