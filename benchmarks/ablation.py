@@ -1,7 +1,7 @@
 """What each part of the method adds: the same training with one part more each time.
 
-    python benchmarks/ablation.py --data DATA --validation_data CHOOSE.parquet \
-        --test TEST.parquet OTHER --genuine_pictures PORTRAITS --out runs/ablation
+    python benchmarks/ablation.py --data DATA --validation-data CHOOSE.parquet \
+        --test TEST.parquet OTHER --genuine-pictures PORTRAITS --out runs/ablation
 
 trains every arm with every seed (`train_accelerate.py`), measures each on the test collections
 (`evaluate`), and writes `ablation.md` and `ablation.json`. Finished runs are kept, so an
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 import _paths  # noqa: F401
 from caddm_hf.checkpoint.card import versions
+from caddm_hf.cli.arguments import Parser
 from caddm_hf.core.atomic_files import write_atomically
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.score_table import Videos, gather_videos, keep
@@ -189,17 +190,17 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
 
 def main() -> None:
     """Train, measure, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", required=True, help="as train_accelerate.py takes it")
-    parser.add_argument("--validation_data", required=True, help="to choose checkpoints by")
+    parser.add_argument("--validation-data", required=True, help="to choose checkpoints by")
     parser.add_argument("--test", required=True, nargs="+", help="collections to report on")
-    parser.add_argument("--genuine_pictures", help="portraits; some trained on, some forged")
-    parser.add_argument("--genuine_rows", type=int, default=400, help="how many are trained on")
+    parser.add_argument("--genuine-pictures", help="portraits; some trained on, some forged")
+    parser.add_argument("--genuine-rows", type=int, default=400, help="how many are trained on")
     parser.add_argument("--faces", type=int, default=100, help="that are forged in known places")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--max_steps", type=int, default=600)
-    parser.add_argument("--image_size", type=int, default=128)
+    parser.add_argument("--max-steps", type=int, default=600)
+    parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("more", nargs="*", help="after --: further options of every training")
     options = parser.parse_args()
     options.out = options.out.resolve()

@@ -12,7 +12,6 @@ from the loader, and its share of waiting is what `train_accelerate.py` reports.
 steps alternate, so that other load on the machine falls on both; medians are compared.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 import torch
 
 import _paths  # noqa: F401
+from caddm_hf.cli.arguments import Parser
 from caddm_hf.training.config import TrainingConfig
 from support.made_collection import write_collection
 from train_accelerate import TrainingRun
@@ -51,11 +51,11 @@ def copies(batches: list[dict]) -> Iterator[dict]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
-    parser.add_argument("--artifact_width", type=int, default=192)
-    parser.add_argument("--batch_size", type=int, default=16)
-    parser.add_argument("--image_size", type=int, default=224)
+    parser.add_argument("--artifact-width", type=int, default=192)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()

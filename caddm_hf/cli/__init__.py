@@ -1,9 +1,10 @@
 """The commands of `python -m caddm_hf`.
 
+    arguments   what all command lines share: parser, types, exit statuses
     evaluate    options of evaluate, calibrate and probe-identity
     export      a network as a file
     main        the parser of all commands
-    options     options of many videos, and --backend
+    options     the options of score
     score       many files in, one line each out
     score_many  the same on all cores or a Ray cluster, into a folder
 

@@ -5,8 +5,9 @@
     hub_ids         the form of a repository's name on the Hub
     liveness        signs of life of long work, and where it can be stopped
     memory          returns freed memory to the system
+    options         options of a command as the fields of a dataclass
     random_streams  no two uses of randomness draw the same numbers
 
 Tests bear the modules' names, except: atomic_files and errors: reliability/test_faults_disk.py.
-hub_ids: checkpoint/test_files.py.
+hub_ids: checkpoint/test_files.py. options: cli/test_arguments.py.
 """

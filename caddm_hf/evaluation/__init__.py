@@ -11,6 +11,7 @@
     measure_heatmaps  localisation, from options to report
     measure_identity  identity probe, from options to report
     models            the models that are measured, with what they ship
+    options           what the commands take
     output            JSON, picture and card section of a measurement
     picture_rows      genuine rows and their points, for measurements on pictures
     plots             the picture of each measurement
@@ -20,7 +21,7 @@
     scoring           scores of every frame, once, resumable
     sections          the words of each measurement
 
-Tests bear the modules' names, except: int8: cli/test_export.py. models, output, plots, runs and
+Tests bear the modules' names, except: int8: cli/test_export.py. options: cli/test_arguments.py. models, output, plots, runs and
 sections: cli/test_evaluate.py, cli/test_evaluate_refusals.py. false_alarms, measure_heatmaps,
 measure_identity and picture_rows: cli/test_measurement_commands.py. faces, score_table and
 scoring: test_data.py, test_figures.py, cli/test_evaluate.py.

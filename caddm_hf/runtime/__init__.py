@@ -4,7 +4,7 @@
     export    a model -> an ONNX file, in float32 or int8
     exported  an ONNX file, checked before it is run
     names     the names of the backends, light enough for --help
-    network   CropNetwork, and the two that torch computes
+    network   CropNetwork, and the one that torch computes
     zero_gpu  a GPU lent for each call, on a Space
 
 Tests bear the modules' names, except: export, names and network: test_backends.py,
