@@ -21,8 +21,9 @@
     scoring           scores of every frame, once, resumable
     sections          the words of each measurement
 
-Tests bear the modules' names, except: int8: cli/test_export.py. options: cli/test_arguments.py. models, output, plots, runs and
+Tests bear the modules' names, except: int8: cli/test_export.py. options: cli/test_arguments.py.
+models, output, plots, runs and
 sections: cli/test_evaluate.py, cli/test_evaluate_refusals.py. false_alarms, measure_heatmaps,
-measure_identity and picture_rows: cli/test_measurement_commands.py. faces, score_table and
+measure_identity and picture_rows: cli/test_measurement_commands.py. score_table and
 scoring: test_data.py, test_figures.py, cli/test_evaluate.py.
 """

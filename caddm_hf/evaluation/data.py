@@ -3,11 +3,13 @@
 A collection is what `dataset.frame_table` describes, given as a folder or file of Parquet or a
 Hub id. A folder of videos has `real` and `fake` in it, or a `videos.csv`:
 
-    real/**/*.mp4, fake/**/*.mp4       a folder directly in `fake` names its method
+    real/**/*.mp4, fake/**/*.mp4       a folder directly in `fake` names its method, one directly
+                                       in `real` the origin of its videos
     videos.csv                         columns path, label (real or fake); may have method,
-                                       source (path of the genuine clip), compression
+                                       source (path of the genuine clip), compression, dataset,
+                                       origin
 
-Both are lists of items (rows, or videos) with `VideoFacts`, and give `FrameView`s.
+Both are lists of items (rows, or videos) with `VideoFacts`; `faces.FaceCrops` cuts their faces.
 """
 
 import csv
@@ -23,8 +25,7 @@ from ..dataset.lost_videos import LostVideo, lost_videos
 from ..dataset.opening import open_rows
 from ..dataset.rows import OpenedRows
 from ..dataset.schema import FrameDataError, label_numbers
-from ..media.frames import iterate_sampled_frames, probe_media, sample_indices
-from ..media.limits import MediaError, MediaLimits
+from ..media.frames import sample_indices
 from ..media.names import MEDIA_SUFFIXES
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
@@ -36,7 +37,10 @@ UNREADABLE = "unreadable"  # followed by ": " and a sentence
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What is known of an item's video, scores apart."""
+    """What is known of an item's video, scores apart.
+
+    `origin` says where a genuine video comes from, such as a camera or a site, if that is known.
+    """
 
     dataset: str
     compression: str | None
@@ -44,6 +48,7 @@ class VideoFacts:
     video_id: str
     source_video_id: str | None
     label: int
+    origin: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +105,12 @@ class FrameCollection:
         if "label" not in opened.columns:
             raise FrameDataError(f"Column 'label' of '{self.name}' does not hold labels.")
         labels = label_numbers(opened.columns["label"], opened.features["label"])
-        datasets_, compressions, methods, video_ids, sources = (
+        datasets_, compressions, methods, video_ids, sources, origins = (
             opened.words(column)
-            for column in ("dataset", "compression", "method", "video_id", "source_video_id")
+            for column in (
+                *("dataset", "compression", "method", "video_id", "source_video_id"),
+                "origin",
+            )
         )
         if None in video_ids:
             raise FrameDataError(f"A row of '{self.name}' has no video_id.")
@@ -115,6 +123,7 @@ class FrameCollection:
                 video_id=video_ids[n],
                 source_video_id=sources[n],
                 label=int(labels[n]),
+                origin=origins[n],
             )
             for n in range(len(opened))
         ]
@@ -219,7 +228,6 @@ class VideoFolder:
         found = self._listed(listing) if listing.is_file() else self._in_folders()
         self.paths = [path for path, _ in found]
         self.facts = [facts for _, facts in found]
-        self._limits = MediaLimits()
 
     def _in_folders(self) -> list[tuple[Path, VideoFacts]]:
         found = []
@@ -231,7 +239,9 @@ class VideoFolder:
             if parts[0] == "fake":
                 method = parts[1] if len(parts) > 2 else ANY_METHOD
             name = path.relative_to(self.folder).as_posix()
-            facts = VideoFacts(self.name, None, method, name, None, int(method is not None))
+            origin = parts[1] if parts[0] == "real" and len(parts) > 2 else None
+            label = int(method is not None)
+            facts = VideoFacts(self.name, None, method, name, None, label, origin)
             found.append((path, facts))
         if not found:
             raise FrameDataError(
@@ -259,12 +269,13 @@ class VideoFolder:
             if not path.resolve().is_relative_to(self.folder.resolve()):
                 raise FrameDataError(f"'{VIDEO_LIST}', line {number}: the path leaves the folder.")
             facts = VideoFacts(
-                dataset=self.name,
+                dataset=row.get("dataset") or self.name,
                 compression=row.get("compression") or None,
                 method=(row.get("method") or ANY_METHOD) if label == "fake" else None,
                 video_id=row["path"],
                 source_video_id=row.get("source") or None,
                 label=int(label == "fake"),
+                origin=row.get("origin") or None,
             )
             found.append((path, facts))
         return found
@@ -286,27 +297,8 @@ class VideoFolder:
         self.facts = [self.facts[item] for item in items]
 
     def items_without_points(self) -> list[int]:
-        """All items: faces are always sought."""
-        return list(range(len(self.paths)))
-
-    def views(self, item: int, found: Sequence[FoundFace] = ()) -> Iterator[FrameView]:
-        """The video's sampled frames; `found` holds the face, or its lack, of each."""
-        faces = {}
-        for face in found:
-            if face.points_xy is None:
-                yield FrameView(face.frame_index, failure=face.failure or NO_FACE)
-            else:
-                faces[face.frame_index] = face.points_xy
-        if not faces:
-            return
-        path = self.paths[item]
-        try:
-            info = probe_media(path, self._limits)
-            for frame in iterate_sampled_frames(path, info, self.frames, self._limits):
-                if frame.index in faces:
-                    yield FrameView(frame.index, frame.image_rgb, faces[frame.index])
-        except MediaError as error:
-            yield FrameView(None, failure=f"{UNREADABLE}: {error}")
+        """No items: faces are searched for where a video is scored, so that it is decoded once."""
+        return []
 
 
 EvaluationData = FrameCollection | VideoFolder

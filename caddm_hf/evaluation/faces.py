@@ -1,10 +1,11 @@
-"""The largest face of pictures and videos that come without landmarks.
+"""The largest face of each frame, found and cut.
 
 Videos go through `VideoDetector.look`, so that what is evaluated is what serves. Pictures of
-collections are crops around one face as a rule and are searched as training searches them.
+collections are usually crops around one face, and are searched as training searches them.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,21 @@ from ..checkpoint.loading import LoadedModel
 from ..dataset.point_search import SEARCHED_SIDE, FindPoints, mtcnn_points
 from ..dataset.schema import FrameDataError
 from ..detector.config import DetectionConfig
+from ..detector.scoring import SeenFace
 from ..detector.video_detector import VideoDetector
 from ..faces.detection import FaceDetector
 from ..media.frames import sample_indices
 from ..media.limits import MediaError
-from .data import UNREADABLE, EvaluationData, FoundFace, FrameCollection, VideoFolder
+from ..runtime.network import CropNetwork
+from .data import (
+    NO_FACE,
+    UNREADABLE,
+    EvaluationData,
+    FoundFace,
+    FrameCollection,
+    FrameView,
+    VideoFolder,
+)
 
 # Pictures up to this side are taken for face crops, larger ones for whole frames.
 LARGEST_CROP_SIDE = 320
@@ -27,15 +38,13 @@ PICTURES_AT_ONCE = 32
 
 
 class FaceFinder:
-    """Finds faces by MTCNN.
+    """Finds faces in pictures by MTCNN.
 
     Args:
-        loaded: any model; `VideoDetector` wants one.
         device: torch device.
     """
 
-    def __init__(self, loaded: LoadedModel, device: torch.device):
-        self._loaded = loaded
+    def __init__(self, device: torch.device):
         self._device = device
         self._in_crops: FindPoints | None = None
         self._in_frames: FaceDetector | None = None
@@ -44,15 +53,8 @@ class FaceFinder:
         """What decides which faces are found."""
         return [SEARCHED_SIDE, LARGEST_CROP_SIDE, FRAME_SEARCH_SIDE]
 
-    def find(
-        self, data: EvaluationData, items: Sequence[int], frames: int
-    ) -> Iterator[list[FoundFace]]:
-        """For each of some items the largest face of each of its frames."""
-        if isinstance(data, VideoFolder):
-            detector = VideoDetector(self._loaded, DetectionConfig(frames=frames), self._device)
-            for item in items:
-                yield _in_video(detector, data.paths[item], frames)
-            return
+    def find(self, data: FrameCollection, items: Sequence[int]) -> Iterator[list[FoundFace]]:
+        """For each of some rows the largest face of its picture."""
         for start in range(0, len(items), PICTURES_AT_ONCE):
             yield from self._in_rows(data, items[start : start + PICTURES_AT_ONCE])
 
@@ -90,20 +92,82 @@ class FaceFinder:
             yield [FoundFace(data.frame_index(item), found.get(item), failures.get(item))]
 
 
-def _in_video(detector: VideoDetector, path: Path, frames: int) -> list[FoundFace]:
-    try:
-        seen = detector.look(path)
-    except MediaError as error:
-        return [FoundFace(None, None, f"{UNREADABLE}: {error}")]
-    largest = {}
-    for person in seen.people:
-        for face in person:
-            rival = largest.get(face.frame_index)
-            if rival is None or face.face.area_px > rival.area_px:
-                largest[face.frame_index] = face.face
-    return [
-        FoundFace(index, largest[index].landmarks_xy.astype(np.float64))
-        if index in largest
-        else FoundFace(index, None)
-        for index in sample_indices(seen.info.frame_count, frames).tolist()
-    ]
+@dataclass(frozen=True, eq=False)
+class FaceCrop:
+    """The largest face of a frame, cut and aligned, or why there is none.
+
+    Attributes:
+        frame_index: position in the video; None where it is not known.
+        crop_rgb: (S, S, 3) uint8; None after a failure.
+        face_px: longer side in pixels: of the face's box in a video, of the whole picture for a
+            row of a collection.
+        failure: why there is no crop, else None.
+    """
+
+    frame_index: int | None
+    crop_rgb: np.ndarray | None = None
+    face_px: float | None = None
+    failure: str | None = None
+
+
+class FaceCrops:
+    """Cuts the faces of some data as a model wants them.
+
+    A video goes through `VideoDetector.look` once: what is scored are the very crops that serve.
+
+    Args:
+        loaded: the model.
+        network: of the model.
+        data: what is cut.
+        frames: of a video at most.
+        faces: item -> its faces, from `FaceFinder`, for rows without landmarks.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        network: CropNetwork,
+        data: EvaluationData,
+        frames: int,
+        faces: dict[int, list[FoundFace]],
+    ):
+        self._processor = loaded.image_processor
+        self._data, self._frames, self._faces = data, frames, faces
+        self._detector = None
+        if isinstance(data, VideoFolder):
+            config = DetectionConfig(frames=frames)
+            device = next(loaded.model.parameters()).device
+            self._detector = VideoDetector(loaded, config, device, network)
+
+    def of_item(self, item: int) -> list[FaceCrop]:
+        """Return the faces of an item, one of each of its frames."""
+        if self._detector is not None:
+            return self._of_video(self._data.paths[item])
+        return [self._of_view(view) for view in self._data.views(item, self._faces.get(item, ()))]
+
+    def _of_view(self, view: FrameView) -> FaceCrop:
+        if view.failure is not None:
+            return FaceCrop(view.frame_index, failure=view.failure)
+        try:
+            crop_rgb, _ = self._processor.align(view.image_rgb, view.points_xy)
+        except ValueError as error:
+            return FaceCrop(view.frame_index, failure=f"{UNREADABLE}: {error}")
+        return FaceCrop(view.frame_index, crop_rgb, float(max(view.image_rgb.shape[:2])))
+
+    def _of_video(self, path: Path) -> list[FaceCrop]:
+        try:
+            seen = self._detector.look(path)
+        except MediaError as error:
+            return [FaceCrop(None, failure=f"{UNREADABLE}: {error}")]
+        largest: dict[int, SeenFace] = {}
+        for person in seen.people:
+            for face in person:
+                rival = largest.get(face.frame_index)
+                if rival is None or face.face.area_px > rival.face.area_px:
+                    largest[face.frame_index] = face
+        return [
+            FaceCrop(index, largest[index].crop_rgb, float(largest[index].face.size_px))
+            if index in largest
+            else FaceCrop(index, failure=NO_FACE)
+            for index in sample_indices(seen.info.frame_count, self._frames).tolist()
+        ]

@@ -62,7 +62,7 @@ def measure_false_alarms(
     rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)
     chosen = first_rows_of_videos(rows, genuine_rows(rows, options.all_genuine), options.skip_rows)
     device = make_accelerator(options.device).device
-    points = find_points(rows, chosen, FaceFinder(loaded, device))
+    points = find_points(rows, chosen, FaceFinder(device))
     scorer = FrameScorer(loaded, open_network(loaded, device, options.backend), options.batch_size)
     differences = []
     seen = [number for number in chosen if points[number] is not None]

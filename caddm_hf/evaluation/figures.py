@@ -9,6 +9,7 @@ counted as failed and never given one.
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from .score_table import Videos, frame_groups, gather_videos, numbers
 Figure = dict
 LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict
 LEVEL = 0.95
+FACE_SIZES_PX = (64, 96, 128, 192)  # bounds of the bins of face sizes
 RANKING = (
     ("video_auc", area_under_roc),
     ("video_eer", equal_error_rate),
@@ -114,8 +116,8 @@ def evaluate_table(
     Returns:
         "overall" (see `summarise`; with "frames" and "calibration"), "datasets" and
         "methods": lists of the same for each dataset and compression, and for each method's
-        fakes against the genuine videos of their dataset and compression, and "failures": the
-        videos without a score.
+        fakes against the genuine videos of their dataset and compression, "failures": the
+        videos without a score, and with thresholds "false_alarms" (see `count_false_alarms`).
 
     Raises:
         FrameDataError: there are no videos, or only genuine or only fake ones.
@@ -136,12 +138,15 @@ def evaluate_table(
         for method in sorted(set(of_method[here.labels == 1])):
             chosen = here.select((here.labels == 0) | (of_method == method))
             methods.append(name | {"method": method} | summarise(chosen, thresholds, bootstrap))
-    return {
+    found = {
         "overall": overall,
         "datasets": blocks,
         "methods": methods,
         "failures": list_failures(videos),
     }
+    if thresholds is not None:
+        found["false_alarms"] = count_false_alarms(videos, thresholds)
+    return found
 
 
 def check_both_classes(labels: np.ndarray, subject: str) -> None:
@@ -254,6 +259,35 @@ def judge_videos(videos: Videos, thresholds: Thresholds) -> dict:
     }
 
 
+def count_false_alarms(videos: Videos, thresholds: Thresholds) -> dict:
+    """Shares of genuine videos called fake, by where they come from and by the size of the face.
+
+    Returns:
+        "by_origin" and "by_face_size", each name -> figure. An origin is the video's own, else its
+        dataset; a size is in pixels, the median over the scored frames.
+    """
+    genuine = videos.select(videos.scored & (videos.labels == 0))
+    origins = np.array(genuine.origins, dtype=object)
+    bins = np.searchsorted(FACE_SIZES_PX, genuine.face_px, side="right")
+    spans = [f"{low} to {high}" for low, high in pairwise(FACE_SIZES_PX)]
+    sizes = [f"below {FACE_SIZES_PX[0]}", *spans, f"{FACE_SIZES_PX[-1]} and more"]
+    parts = {
+        "by_origin": {name: origins == name for name in sorted(set(genuine.origins))},
+        "by_face_size": {
+            name: (bins == number) & np.isfinite(genuine.face_px)
+            for number, name in enumerate(sizes)
+        },
+    }
+    return {
+        title: {
+            name: judge_videos(genuine.select(chosen), thresholds)["false_positive_rate"]
+            for name, chosen in masks.items()
+            if chosen.any()
+        }
+        for title, masks in parts.items()
+    }
+
+
 def calibration_of(videos: Videos) -> dict:
     """Whether the probabilities of scored videos of both classes are what they say."""
     return {
@@ -275,17 +309,18 @@ def list_failures(videos: Videos) -> dict:
 
 
 def cross_dataset_table(results: Sequence[dict]) -> dict:
-    """Video AUC of every model on every dataset.
+    """Video AUC of every model on every dataset, and the genuine videos it calls fake there.
 
     Args:
         results: each with "model", "collection" and what `evaluate_table` gives.
 
     Returns:
         "columns": names of datasets, with the compression; "rows": for each model its name and
-        a list of figures, None where the model was not evaluated.
+        lists of figures, "video_auc" and "false_positive_rate", None where the model was not
+        evaluated or without thresholds.
     """
     columns: dict[tuple, str] = {}
-    cells: dict[str, dict[tuple, Figure]] = {}
+    cells: dict[str, dict[tuple, dict]] = {}
     for result in results:
         for block in result["datasets"]:
             key = (result["collection"], block["dataset"], block["compression"])
@@ -293,9 +328,16 @@ def cross_dataset_table(results: Sequence[dict]) -> dict:
                 name = " ".join(filter(None, key[1:]))
                 taken = name in columns.values()
                 columns[key] = f"{name} ({result['collection']})" if taken else name
-            cells.setdefault(result["model"], {})[key] = block["ranking"]["video_auc"]
+            cells.setdefault(result["model"], {})[key] = {
+                "video_auc": block["ranking"]["video_auc"],
+                "false_positive_rate": block.get("verdicts", {}).get("false_positive_rate"),
+            }
     rows = [
-        {"model": model, "video_auc": [found.get(key) for key in columns]}
+        {"model": model}
+        | {
+            name: [found.get(key, {}).get(name) for key in columns]
+            for name in ("video_auc", "false_positive_rate")
+        }
         for model, found in cells.items()
     ]
     return {"columns": list(columns.values()), "rows": rows}

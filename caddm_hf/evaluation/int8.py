@@ -17,7 +17,7 @@ from ..metrics.statistics import bootstrap_interval
 from ..metrics.video_metrics.video_scores import area_under_roc
 from ..runtime.network import CropNetwork, TorchNetwork
 from .data import EvaluationData, choose_videos, open_evaluation_data
-from .faces import FaceFinder
+from .faces import FaceCrops, FaceFinder
 from .figures import check_both_classes
 from .models import scaling_of
 from .scoring import FrameScorer
@@ -114,17 +114,12 @@ def _crops_by_item(
     loaded: LoadedModel, data: EvaluationData, frames: int
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """The aligned faces of each item that has some."""
-    finder = FaceFinder(loaded, torch.device("cpu"))
-    without_points = set(data.items_without_points())
+    cpu = torch.device("cpu")
+    without_points = data.items_without_points()
+    found = FaceFinder(cpu).find(data, without_points) if without_points else ()
+    faces = dict(zip(without_points, found, strict=True))
+    cut = FaceCrops(loaded, TorchNetwork(loaded.model, cpu), data, frames, faces)
     for item in range(len(data.facts)):
-        faces = next(finder.find(data, [item], frames)) if item in without_points else ()
-        crops = []
-        for view in data.views(item, faces):
-            if view.failure is not None:
-                continue
-            try:
-                crops.append(loaded.image_processor.align(view.image_rgb, view.points_xy)[0])
-            except ValueError:  # points that no face has
-                continue
+        crops = [face.crop_rgb for face in cut.of_item(item) if face.failure is None]
         if crops:
             yield item, crops

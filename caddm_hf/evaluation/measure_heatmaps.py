@@ -38,7 +38,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: EvaluateOptions) -
     rng = np.random.default_rng(options.seed)
     chosen = sorted(rng.permutation(chosen)[: options.faces].tolist())
     device = make_accelerator(options.device).device
-    points = find_points(rows, chosen, FaceFinder(loaded, device))
+    points = find_points(rows, chosen, FaceFinder(device))
     videos = rows.words("video_id")
     faces = [
         GenuineFace(rows.image_rgb(n), points[n], videos[n] or f"row {n}")

@@ -54,7 +54,7 @@ def probe_features(
         chosen = [n for n in chosen if n in genuine]
     compared = _imagenet_model(loaded, options.imagenet_weights)
     device = make_accelerator(options.device).device
-    points = find_points(rows, chosen, FaceFinder(loaded, device))
+    points = find_points(rows, chosen, FaceFinder(device))
     seen = [n for n in chosen if points[n] is not None]
     if options.max_photographs is not None:
         seen = _at_most(seen, names, options.max_photographs)

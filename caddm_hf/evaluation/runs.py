@@ -128,7 +128,7 @@ class _Scoring:
         _, key = self.key(data)
         device = self.accelerator.device
         if data.name not in self._faces:
-            finder = FaceFinder(loaded, device)
+            finder = FaceFinder(device)
             self._faces[data.name] = find_faces(
                 data, options.frames, finder, self.accelerator, folder, key
             )

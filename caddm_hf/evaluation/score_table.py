@@ -1,11 +1,13 @@
 """The scores table: one row a frame, from which every figure of an evaluation is computed.
 
     model, collection, dataset, compression, method, video_id, source_video_id, label,
-    frame_index, distortion, level, logit_difference, probability, temperature, bias, failure
+    frame_index, distortion, level, origin, face_px, logit_difference, probability, temperature,
+    bias, failure
 
 `logit_difference` is the fake logit minus the genuine one, `probability` what the model's
 calibration, `temperature` and `bias`, makes of it. A frame without a score has neither logit nor
-probability, and says why in `failure`.
+probability, and says why in `failure`. `face_px` is the side of the face that was found, or of a
+collection's picture.
 """
 
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ SCORED_SCHEMA = pa.schema(
         ("frame_index", pa.int32()),
         ("distortion", pa.string()),
         ("level", pa.int8()),
+        ("origin", pa.string()),
+        ("face_px", pa.float32()),
         ("logit_difference", pa.float64()),
         ("failure", pa.string()),
     ]
@@ -65,6 +69,8 @@ class Videos:
         frame_counts: (V,) int64, frames that were to be scored.
         scored_counts: (V,) int64, frames that were.
         failures: V reasons, "" where a frame has a score.
+        origins: V names of where videos come from: the origin, else the dataset.
+        face_px: (V,) float64, median side of the scored faces; NaN where there are none.
     """
 
     keys: list[VideoKey]
@@ -75,6 +81,8 @@ class Videos:
     frame_counts: np.ndarray
     scored_counts: np.ndarray
     failures: list[str]
+    origins: list[str]
+    face_px: np.ndarray
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -96,6 +104,8 @@ class Videos:
             frame_counts=self.frame_counts[numbers],
             scored_counts=self.scored_counts[numbers],
             failures=[self.failures[n] for n in numbers],
+            origins=[self.origins[n] for n in numbers],
+            face_px=self.face_px[numbers],
         )
 
 
@@ -199,6 +209,8 @@ def gather_videos(table: pa.Table) -> Videos:
         frame_counts=counts,
         scored_counts=scored_counts,
         failures=_failures(table, index, scored_counts),
+        origins=[row["origin"] or row["dataset"] for row in firsts],
+        face_px=_median_sizes(table, index, scored, len(distinct)),
     )
 
 
@@ -206,6 +218,17 @@ def frame_groups(table: pa.Table) -> list[str]:
     """For each row the name that its video shares with the videos of the same source."""
     columns = ("dataset", "video_id", "source_video_id")
     return [_group(row) for row in table.select(columns).to_pylist()]
+
+
+def _median_sizes(table: pa.Table, index: np.ndarray, scored: np.ndarray, count: int) -> np.ndarray:
+    sizes = numbers(table, "face_px")
+    known = scored & np.isfinite(sizes)
+    medians = np.full(count, np.nan)
+    order = np.argsort(index[known], kind="stable")
+    videos, starts = np.unique(index[known][order], return_index=True)
+    for video, of_video in zip(videos, np.split(sizes[known][order], starts[1:]), strict=False):
+        medians[video] = np.median(of_video)
+    return medians
 
 
 def _unique(names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

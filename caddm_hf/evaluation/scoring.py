@@ -32,7 +32,7 @@ from ..dataset.schema import FrameDataError
 from ..detector.scoring import CROPS_A_CORE, score_batches
 from ..runtime.network import CropNetwork, answer_filled
 from .data import UNREADABLE, EvaluationData, FoundFace
-from .faces import FaceFinder
+from .faces import FaceCrops, FaceFinder
 from .score_table import CLEAN, SCORED_SCHEMA
 
 # Bump this when the same inputs give other scores than before.
@@ -184,7 +184,7 @@ def find_faces(
     def work(chunk: range) -> pa.Table:
         rows = []
         chosen = [items[n] for n in chunk]
-        for item, faces in zip(chosen, finder.find(data, chosen, frames), strict=True):
+        for item, faces in zip(chosen, finder.find(data, chosen), strict=True):
             for face in faces:
                 points = None if face.points_xy is None else face.points_xy.ravel().tolist()
                 rows.append((item, face.frame_index, points, face.failure))
@@ -231,8 +231,10 @@ def score_frames(
         of `SCORED_SCHEMA`, in the order of the items.
     """
 
+    crops = FaceCrops(scorer.loaded, scorer.network, data, frames, faces)
+
     def work(chunk: range) -> pa.Table:
-        return _table(_score_items(data, chunk, faces, scorer, variants, seed), SCORED_SCHEMA)
+        return _table(_score_items(data, chunk, crops, scorer, variants, seed), SCORED_SCHEMA)
 
     key = digest_of(SCORING_VERSION, data_key, scorer.key(), list(variants), seed)
     title = f"scoring: {data.name}"
@@ -247,33 +249,28 @@ def _chunk_size(data: EvaluationData, frames: int) -> int:
 def _score_items(
     data: EvaluationData,
     items: range,
-    faces: dict[int, list[FoundFace]],
+    faces: FaceCrops,
     scorer: FrameScorer,
     variants: Sequence[Variant],
     seed: int,
 ) -> list[tuple]:
     """Rows of `SCORED_SCHEMA` of some items, variant after variant."""
-    crops, seen, failed = [], [], []
+    crops, seen, more, failed = [], [], [], []
     for item in items:
         facts = data.facts[item]
         about = (facts.dataset, facts.compression, facts.method, facts.video_id)
         about += (facts.source_video_id, facts.label)
-        views = 0
-        for view in data.views(item, faces.get(item, ())):
-            views += 1
-            failure, crop = view.failure, None
-            if failure is None:
-                try:
-                    crop, _ = scorer.processor.align(view.image_rgb, view.points_xy)
-                except ValueError as error:
-                    failure = f"{UNREADABLE}: {error}"
-            if crop is None:
-                failed.append(((*about, view.frame_index), failure))
+        found = faces.of_item(item)
+        for face in found:
+            if face.failure is None:
+                crops.append(face.crop_rgb)
+                seen.append((*about, face.frame_index))
+                more.append((facts.origin, face.face_px))
             else:
-                crops.append(crop)
-                seen.append((*about, view.frame_index))
-        if not views:
-            failed.append(((*about, None), f"{UNREADABLE}: no frame could be read"))
+                failed.append(((*about, face.frame_index), (facts.origin, None), face.failure))
+        if not found:
+            reason = f"{UNREADABLE}: no frame could be read"
+            failed.append(((*about, None), (facts.origin, None), reason))
     rows = []
     for name, level in variants:
         shown = crops
@@ -282,11 +279,12 @@ def _score_items(
                 distort(crop, name, level, _crop_rng(seed, facts, name, level))
                 for crop, facts in zip(crops, seen, strict=True)
             ]
-        for facts, value in zip(seen, scorer.logit_differences(shown), strict=True):
+        values = scorer.logit_differences(shown)
+        for facts, place, value in zip(seen, more, values, strict=True):
             finite = bool(np.isfinite(value))
             score = (float(value), None) if finite else (None, NO_FINITE_SCORE)
-            rows.append((*facts, name, level, *score))
-        rows += [(*facts, name, level, None, reason) for facts, reason in failed]
+            rows.append((*facts, name, level, *place, *score))
+        rows += [(*facts, name, level, *place, None, reason) for facts, place, reason in failed]
     return rows
 
 

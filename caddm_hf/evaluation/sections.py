@@ -12,6 +12,15 @@ SURE = (
     "how the model does on other data."
 )
 
+RANKING_HEAD = (
+    *("model", "data", "genuine + fake", "failed", "video AUC", "video EER", "video AP"),
+    *("frame AUC", "frame EER"),
+)
+VERDICTS_HEAD = (
+    *("model", "data", "real below / fake above", "false-positive rate", "fakes detected"),
+    *("accuracy of the decided", "undecided", "failed", "right, of all videos"),
+)
+
 
 def evaluation_section(report: dict) -> str:
     """Of the JSON that `evaluate` writes."""
@@ -81,17 +90,7 @@ def evaluation_section(report: dict) -> str:
         data_lines(report["collections"]),
         "### Ranking",
         markdown_table(
-            (
-                "model",
-                "data",
-                "genuine + fake",
-                "failed",
-                "video AUC",
-                "video EER",
-                "video AP",
-                "frame AUC",
-                "frame EER",
-            ),
+            RANKING_HEAD,
             ranking,
             words=2,
         ),
@@ -101,17 +100,7 @@ def evaluation_section(report: dict) -> str:
         parts += [
             "### Verdicts at the model's thresholds",
             markdown_table(
-                (
-                    "model",
-                    "data",
-                    "real below / fake above",
-                    "false-positive rate",
-                    "fakes detected",
-                    "accuracy of the decided",
-                    "undecided",
-                    "failed",
-                    "right, of all videos",
-                ),
+                VERDICTS_HEAD,
                 verdicts,
                 words=2,
             ),
@@ -129,6 +118,7 @@ def evaluation_section(report: dict) -> str:
             "calibration presumes, the error grows.",
         ]
     parts += [
+        *_false_alarms_parts(report["results"]),
         "### By method",
         markdown_table(
             ("model", "dataset", "method", "fakes", "video AUC", "fakes detected"),
@@ -146,8 +136,43 @@ def evaluation_section(report: dict) -> str:
                 ((row["model"], *map(shown, row["video_auc"])) for row in table["rows"]),
             ),
         ]
+        if verdicts:
+            parts += [
+                "Genuine videos called fake there, at the same thresholds everywhere:",
+                markdown_table(
+                    ("model", *table["columns"]),
+                    (
+                        (
+                            row["model"],
+                            *(shown(f, percent=True) for f in row["false_positive_rate"]),
+                        )
+                        for row in table["rows"]
+                    ),
+                ),
+            ]
     parts.append(SURE.format(samples=protocol["bootstrap_samples"]))
     return _joined(parts)
+
+
+def _false_alarms_parts(results: list[dict]) -> list[str]:
+    """Genuine videos called fake, by origin and by size of the face; nothing without verdicts."""
+    rows = [
+        (result["model"], result["collection"], what, name, figure["trials"], figure)
+        for result in results
+        for what, key in (("origin", "by_origin"), ("face, px", "by_face_size"))
+        for name, figure in result.get("false_alarms", {}).get(key, {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "### False alarms by domain and by face size",
+        markdown_table(
+            ("model", "data", "by", "", "genuine videos", "called fake"),
+            [(*row, shown(figure, True)) for *row, figure in rows],
+            words=4,
+        ),
+        "Sizes: the longer side of the face's box in videos, of the picture in collections.",
+    ]
 
 
 def robustness_section(report: dict) -> str:

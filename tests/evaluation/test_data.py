@@ -14,7 +14,6 @@ from caddm_hf.dataset.opening import open_rows
 from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
 from caddm_hf.evaluation.data import (
     NO_FACE,
-    FoundFace,
     FrameCollection,
     VideoFolder,
     choose_videos,
@@ -240,11 +239,6 @@ def test_a_folder_of_videos(folder):
         ("fake/swap/a.mp4", 1, "swap"),
         ("real/a.mp4", 0, None),
     ]
-    points_xy = np.arange(10.0).reshape(5, 2)
-    found = [FoundFace(0, points_xy), FoundFace(19, None), FoundFace(39, points_xy)]
-    views = list(data.views(2, found))
-    assert [view.failure for view in views] == [NO_FACE, None, None]
-    assert [view.frame_index for view in views] == [19, 0, 39]
 
 
 def test_a_folder_with_a_list(folder):
@@ -256,6 +250,18 @@ def test_a_folder_with_a_list(folder):
         ("real/a.mp4", 0, None, None),
         ("fake/b.mp4", 1, "mask", "real/a.mp4"),
     ]
+
+
+def test_origins_and_datasets_of_videos(folder):
+    (folder / "real" / "phone").mkdir()
+    (folder / "real" / "a.mp4").rename(folder / "real" / "phone" / "a.mp4")
+    data = open_evaluation_data(str(folder))
+    assert [f.origin for f in data.facts] == [None, None, "phone"]
+    (folder / "videos.csv").write_text(
+        "path,label,dataset,origin\nreal/phone/a.mp4,real,web,camera 2\nfake/b.mp4,fake,,\n"
+    )
+    data = open_evaluation_data(str(folder))
+    assert [(f.dataset, f.origin) for f in data.facts] == [("web", "camera 2"), ("clips", None)]
 
 
 @pytest.mark.parametrize(

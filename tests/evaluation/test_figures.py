@@ -343,3 +343,37 @@ def test_cross_dataset_table():
         for row in table["rows"]
     ]
     assert values == [("a", [0.9, 0.7, None]), ("b", [None, 0.6, 0.5])]
+    assert table["rows"][0]["false_positive_rate"] == [None, None, None]
+
+
+def test_false_alarms_by_origin_and_face_size():
+    """Only genuine videos with a score count; the size is the median over their frames."""
+    called_fake, called_real = [3.0] * 6, [-3.0] * 6
+    videos = [
+        MadeVideo("a", 0, called_fake, origin="phone", face_px=50),
+        MadeVideo("b", 0, called_real, origin="phone", face_px=64),
+        MadeVideo("c", 0, called_real, dataset="web", face_px=95.5),
+        MadeVideo("d", 0, called_fake, dataset="web", face_px=192),
+        MadeVideo("e", 0, [None] * 6, origin="lost"),
+        MadeVideo("f", 0, called_real, origin="phone", face_px=None),
+        MadeVideo("g", 1, called_fake, origin="phone", face_px=50),
+    ]
+    found = evaluate_table(made_table(videos), BAND, QUICK)["false_alarms"]
+
+    def counts(title: str) -> dict:
+        return {name: (f["successes"], f["trials"]) for name, f in found[title].items()}
+
+    assert counts("by_origin") == {"phone": (1, 3), "web": (1, 2)}
+    assert counts("by_face_size") == {
+        "below 64": (1, 1),
+        "64 to 96": (0, 2),
+        "192 and more": (1, 1),
+    }
+    assert "false_alarms" not in evaluate_table(made_table(videos), None, QUICK)
+
+
+def test_the_false_positive_rate_stands_beside_every_auc():
+    videos = [MadeVideo("a", 0, [3.0] * 6), MadeVideo("b", 1, [4.0] * 6)]
+    found = evaluate_table(made_table(videos), BAND, QUICK)
+    table = cross_dataset_table([{"model": "a", "collection": "one", **found}])
+    assert table["rows"][0]["false_positive_rate"][0]["estimate"] == 1

@@ -31,6 +31,8 @@ class MadeVideo:
     source: str | None = None
     distortion: str = CLEAN
     level: int = 0
+    origin: str | None = None
+    face_px: float | None = 100.0
 
 
 def made_table(videos: Sequence[MadeVideo], scaling: LogitScaling = LogitScaling()) -> pa.Table:
@@ -46,6 +48,8 @@ def made_table(videos: Sequence[MadeVideo], scaling: LogitScaling = LogitScaling
             index,
             video.distortion,
             video.level,
+            video.origin,
+            None if logit is None else video.face_px,
             logit,
             "no face found" if logit is None else None,
         )
