@@ -23,9 +23,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 import _paths  # noqa: F401
-from caddm_hf.checkpoint.card import versions
+from caddm_hf.checkpoint.card import VERSIONED
 from caddm_hf.cli.arguments import Parser
 from caddm_hf.core.atomic_files import write_atomically
+from caddm_hf.core.versions import installed_versions
 from caddm_hf.evaluation.figures import Bootstrap
 from caddm_hf.evaluation.score_table import Videos, gather_videos, keep
 from caddm_hf.metrics.video_metrics.video_scores import area_under_roc
@@ -150,7 +151,7 @@ def collect(options: argparse.Namespace) -> dict:
         "image_size": options.image_size,
         "seeds": options.seeds,
         "common": [*COMMON, *options.more],
-        "versions": versions(),
+        "versions": installed_versions(VERSIONED),
         "arms": arms,
     }
 

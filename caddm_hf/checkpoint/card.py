@@ -2,9 +2,7 @@
 used for. Written as README.md with `model-index`, and as `.eval_results/*.yaml`.
 """
 
-import importlib.metadata
 import json
-import platform
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,8 @@ from huggingface_hub import (
     ModelCardData,
     eval_result_entries_to_yaml,
 )
+
+from ..core.versions import installed_versions
 
 VERSIONED = (
     "torch",
@@ -183,7 +183,7 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
         "seconds": facts.seconds,
         "waiting_seconds": facts.waiting_seconds,
         "device": facts.device,
-        "versions": versions(),
+        "versions": installed_versions(VERSIONED),
     }
     (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2) + "\n")
 
@@ -191,17 +191,6 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
 def _without_folders(value: object) -> object:
     """A local path's last part: where it lies is nobody's business."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for package in VERSIONED:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _entries(facts: TrainingFacts) -> list[EvalResultEntry]:
@@ -254,6 +243,7 @@ def _card_text(facts: TrainingFacts) -> str:
     made = max(1, sum(facts.kinds.values()))
     kinds = sorted(facts.kinds.items(), key=lambda item: -item[1])
     typical = facts.train["typical_points"]
+    found = installed_versions(VERSIONED)
     return BODY.format(
         card_data=data.to_yaml(),
         name=facts.name,
@@ -291,7 +281,7 @@ def _card_text(facts: TrainingFacts) -> str:
         device=facts.device,
         waiting=facts.waiting_seconds / max(facts.seconds, 1e-9),
         weights=facts.weights,
-        versions="\n".join(f"| {name} | {version} |" for name, version in versions().items()),
+        versions="\n".join(f"| {name} | {version} |" for name, version in found.items()),
         metadata_file=METADATA_FILE,
     )
 

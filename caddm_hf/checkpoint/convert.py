@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.atomic_files import make_folder_atomically
-from ..core.errors import UserError
+from ..core.errors import UserError, first_line
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
@@ -93,11 +93,11 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name}: refused, because reading it would run code stored in it or because "
-            f"it is no PyTorch checkpoint ({_first_line(error)})"
+            f"it is no PyTorch checkpoint ({first_line(error)})"
         ) from error
     except Exception as error:  # damaged files make torch raise whatever it meets
         raise CheckpointError(
-            f"{path.name}: not a readable PyTorch checkpoint ({_first_line(error)})"
+            f"{path.name}: not a readable PyTorch checkpoint ({first_line(error)})"
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("network"), Mapping):
         content = content["network"]
@@ -126,7 +126,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except Exception as error:  # a damaged directory makes zipfile raise whatever it meets
-        raise CheckpointError(f"{path.name}: a damaged archive ({_first_line(error)})") from error
+        raise CheckpointError(f"{path.name}: a damaged archive ({first_line(error)})") from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise CheckpointError(f"{path.name}: a compressed archive, which PyTorch never writes")
     if sum(entry.file_size for entry in entries) > MAX_CHECKPOINT_BYTES:
@@ -140,10 +140,6 @@ def _is_plain(tensor: Tensor) -> bool:
     if tensor.is_quantized or tensor.is_complex():
         return False
     return tensor.untyped_storage().nbytes() >= tensor.nbytes
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _listed(names: list[str]) -> str:
@@ -275,6 +271,6 @@ def write_model_folder(path: str | os.PathLike, output_folder: str | os.PathLike
                 output_folder.rmdir()
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{output_folder} cannot be written ({_first_line(error)}); nothing is left of it"
+            f"{output_folder} cannot be written ({first_line(error)}); nothing is left of it"
         ) from error
     return output_folder

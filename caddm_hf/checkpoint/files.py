@@ -27,7 +27,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, first_line
 from ..core.hub_ids import HUB_ID
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
@@ -41,6 +41,7 @@ MAX_WEIGHTS_BYTES = 8 * 2**30  # the paper's largest network has 1.2
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 # What is taken from the files; `calibration` is what `python -m caddm_hf calibrate` keeps there.
+THRESHOLD_KEYS = ("real_below", "fake_above")
 CONFIG_KEYS = (*(set(inspect.signature(CaddmConfig).parameters) - {"kwargs"}), "calibration")
 PROCESSOR_KEYS = (*(set(inspect.signature(CaddmImageProcessor).parameters) - {"kwargs"}),)
 LARGEST_NUMBER = 1e6  # in either file; everything sensible is far below
@@ -172,8 +173,12 @@ def _explanation(name: str, file: str, revision: str | None, error: Exception) -
     return f"Model '{name}' could not be fetched from the Hub: {first_line(error)}"
 
 
-def read_config(files: ModelFiles) -> CaddmConfig:
-    """The model's configuration, and nothing else that may be in its file.
+def read_config(files: ModelFiles) -> tuple[CaddmConfig, frozenset[str]]:
+    """Read the model's configuration, and nothing else that may be in its file.
+
+    Returns:
+        the configuration, and the names of the values that the file states; the others are
+        defaults.
 
     Raises:
         ModelError: it is not a CADDM model's, or a value is absurd.
@@ -184,6 +189,12 @@ def read_config(files: ModelFiles) -> CaddmConfig:
         shown = f"holds a model of type {str(kind)[:40]!r}, " if isinstance(kind, str) else "is "
         raise ModelError(f"Model '{files.name}' {shown}not a CADDM model.")
     values = {key: stated[key] for key in CONFIG_KEYS if key in stated}
+    null = [key for key in THRESHOLD_KEYS if values.get(key, 0) is None]
+    if null:
+        raise ModelError(
+            f"Model '{files.name}' has no threshold: '{null[0]}' of its config.json is null. "
+            "Remove the line and run python -m caddm_hf calibrate."
+        )
     temperature = values.get("calibration_temperature", 1.0)
     bias = values.get("calibration_bias", 0.0)
     try:
@@ -192,7 +203,7 @@ def read_config(files: ModelFiles) -> CaddmConfig:
             raise ValueError(f"calibration_temperature {temperature} is absurd")
         if not abs(bias) <= LARGEST_BIAS:
             raise ValueError(f"calibration_bias {bias} is absurd")
-        return CaddmConfig(**values)
+        return CaddmConfig(**values), frozenset(values)
     except (TypeError, ValueError) as error:
         raise _unloadable(files, error) from error
 
@@ -290,8 +301,3 @@ def _check_numbers(value: object, name: str = "a value") -> None:
 
 def _unloadable(files: ModelFiles, error: Exception) -> ModelError:
     return ModelError(f"Model '{files.name}' cannot be loaded: {first_line(error)}")
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, on one line and short."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -4,17 +4,18 @@ Our own classes are used, never code from the checkpoint, and weights are read f
 only, so loading a stranger's model executes nothing of theirs.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 
 import torch
 
-from ..core.errors import ModelError
+from ..core.errors import ModelError, first_line
 from ..model import auto_classes  # noqa: F401  (so that the Auto classes know CADDM)
 from ..model.configuration_caddm import CaddmConfig
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from .files import find_model_files, first_line, read_config, read_processor, read_weights
+from .files import find_model_files, read_config, read_processor, read_weights
 
 # The slim CPU model that stands in while no trained checkpoint is at hand.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"
@@ -30,12 +31,23 @@ class LoadedModel:
         image_processor: the checkpoint's input contract.
         name: folder, Hub id or description.
         revision: the Hub commit it came from, if it came from there.
+        stated: the values that its config.json states; None for a model that was not read.
     """
 
     model: CaddmForDeepfakeDetection
     image_processor: CaddmImageProcessor
     name: str
     revision: str | None = None
+    stated: frozenset[str] | None = None
+
+
+def weights_digest(model: torch.nn.Module, beginning: bytes = b"") -> str:
+    """Return a digest of a model's tensors, after `beginning`, as 32 hexadecimal digits."""
+    digest = hashlib.blake2b(beginning, digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def untrained_model(seed: int = 0) -> LoadedModel:
@@ -69,7 +81,7 @@ def load_model(
     """
     name = os.fspath(model_id)
     files = find_model_files(name, revision, token, local_files_only)
-    config = read_config(files)
+    config, stated = read_config(files)
     image_processor = read_processor(files)
     tensors = read_weights(files, config)
     try:
@@ -79,4 +91,4 @@ def load_model(
         )
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"Model '{name}' cannot be loaded: {first_line(error)}") from error
-    return LoadedModel(model.eval(), image_processor, name, files.revision)
+    return LoadedModel(model.eval(), image_processor, name, files.revision, stated)

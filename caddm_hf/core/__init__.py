@@ -7,6 +7,7 @@
     memory          returns freed memory to the system
     options         options of a command as the fields of a dataclass
     random_streams  no two uses of randomness draw the same numbers
+    versions        versions of installed packages
 
 Tests bear the modules' names, except: atomic_files and errors: reliability/test_faults_disk.py.
 hub_ids: checkpoint/test_files.py. options: cli/test_arguments.py.

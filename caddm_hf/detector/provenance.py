@@ -1,15 +1,14 @@
 """Which file, model and settings a report rests on, so that others can check it."""
 
 import hashlib
-import importlib.metadata
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from ..core.versions import installed_versions
 from ..media.files import open_media_file
 from ..report.video_report import JudgedFile, Provenance, VideoReport
 from ..report.words import shown_model_name
@@ -56,7 +55,7 @@ def record_provenance(
         model_trained=bool(detector.model.config.trained),
         model_sha256=None if detector.revision else _weights_sha256(Path(detector.name)),
         settings=_plain(asdict(config)),
-        versions=_versions(),
+        versions=installed_versions(PACKAGES),
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     # Whoever the report is handed to need not know where a model lies on this machine.
@@ -71,17 +70,6 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return str(value)
-
-
-@lru_cache(maxsize=1)
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _weights_sha256(folder: Path) -> str | None:

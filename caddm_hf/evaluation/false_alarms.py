@@ -4,8 +4,6 @@ Portraits from another camera, or another century, are not what a detector was t
 false-positive rate measured on a collection's own genuine videos says nothing about them.
 """
 
-from pathlib import Path
-
 import numpy as np
 from scipy.special import expit
 
@@ -43,21 +41,18 @@ def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
     }
 
 
-def measure_false_alarms(
-    loaded: LoadedModel, name: str, folder: Path | None, options: EvaluateOptions
-) -> dict:
+def measure_false_alarms(loaded: LoadedModel, name: str, options: EvaluateOptions) -> dict:
     """Score genuine pictures, one a video, and count the verdicts.
 
     Args:
         loaded: the model.
         name: of the model, for the report.
-        folder: of the model, or None if it is no local folder.
         options: of the command line.
 
     Raises:
         FrameDataError: in one sentence, why it cannot be done.
     """
-    thresholds = thresholds_of(name, loaded, folder, options.false_positive_rate)
+    thresholds = thresholds_of(name, loaded, options.false_positive_rate)
     needed = ("image",) if options.all_genuine else ("image", "label")
     rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)
     chosen = first_rows_of_videos(rows, genuine_rows(rows, options.all_genuine), options.skip_rows)

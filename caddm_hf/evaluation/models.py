@@ -1,17 +1,13 @@
 """The models that are measured: their names, and the calibration and thresholds they ship."""
 
-import json
 from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
-
 from ..checkpoint.bundled import bundled_model
+from ..checkpoint.files import THRESHOLD_KEYS
 from ..checkpoint.loading import LoadedModel, load_model, untrained_model
 from ..core.errors import ModelError
 from ..report.verdicts import LogitScaling, Thresholds
 from .output import warn
-
-THRESHOLD_KEYS = ("real_below", "fake_above")
 
 
 def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Path | None]:
@@ -29,14 +25,6 @@ def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Pat
     if name == "untrained":
         return untrained_model(), None
     folder = Path(name) if Path(name).is_dir() else None
-    if folder is not None:
-        stated = _stated(folder / "config.json")
-        null = [key for key in THRESHOLD_KEYS if stated.get(key, 0) is None]
-        if null:
-            raise ModelError(
-                f"Model '{name}' has no threshold: '{null[0]}' of its config.json is null. Remove "
-                "the line and run python -m caddm_hf calibrate."
-            )
     return load_model(name, revision if folder is None else None), folder
 
 
@@ -46,9 +34,7 @@ def scaling_of(loaded: LoadedModel) -> LogitScaling:
     return LogitScaling(config.calibration_temperature, config.calibration_bias)
 
 
-def thresholds_of(
-    name: str, loaded: LoadedModel, folder: Path | None, rate: float | None
-) -> Thresholds:
+def thresholds_of(name: str, loaded: LoadedModel, rate: float | None) -> Thresholds:
     """The thresholds a model ships, or those that calibration stored for a rate.
 
     Raises:
@@ -65,24 +51,12 @@ def thresholds_of(
             )
         fake_above = float(stored[f"{rate:g}"])
         return Thresholds(min(config.real_below, fake_above), fake_above)
-    path = folder / "config.json" if folder is not None else None
-    if path is None and loaded.revision is not None:
-        cached = try_to_load_from_cache(loaded.name, "config.json", revision=loaded.revision)
-        path = Path(cached) if isinstance(cached, str) else None
-    if path is not None and not set(THRESHOLD_KEYS) <= set(_stated(path)):
+    if loaded.stated is not None and not set(THRESHOLD_KEYS) <= loaded.stated:
         raise ModelError(
             f"Model '{name}' has no threshold: its config.json names no 'real_below' and "
             "'fake_above'. Run python -m caddm_hf calibrate first, or measure with --ranking-only."
         )
     return Thresholds(config.real_below, config.fake_above)
-
-
-def _stated(path: Path) -> dict:
-    try:
-        stated = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}  # `load_model` says what is wrong with it
-    return stated if isinstance(stated, dict) else {}
 
 
 class MeasuredModels:

@@ -4,7 +4,6 @@ The JSON holds everything; the section is what a reviewer reads first: what was 
 and how sure it is. `docs/evaluation.md` explains the numbers.
 """
 
-import importlib.metadata
 import json
 import re
 import sys
@@ -14,12 +13,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure as Picture
 
-from ..checkpoint.card import CALIBRATED, NOT_CALIBRATED, versions
-from ..checkpoint.loading import LoadedModel
+from ..checkpoint.card import CALIBRATED, NOT_CALIBRATED, VERSIONED
+from ..checkpoint.loading import LoadedModel, weights_digest
 from ..core.atomic_files import write_atomically
+from ..core.versions import installed_versions
 from .data import EvaluationData
 from .figures import Figure
-from .scoring import weights_digest
 
 SCHEMA_VERSION = 1
 FURTHER_PACKAGES = ("facenet-pytorch", "scikit-learn", "scipy", "grad-cam")
@@ -75,24 +74,13 @@ def describe_data(data: EvaluationData, fingerprint: str) -> dict:
     }
 
 
-def all_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide a figure."""
-    found = versions()
-    for package in FURTHER_PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def envelope(kind: str, content: dict) -> dict:
     """The JSON of a measurement around its content."""
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": all_versions(),
+        "versions": installed_versions((*VERSIONED, *FURTHER_PACKAGES)),
         **content,
     }
 

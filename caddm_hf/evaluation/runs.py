@@ -174,8 +174,8 @@ def _evaluate(options: EvaluateOptions) -> None:
     models = MeasuredModels(options.model or [None], options.revision)
     judge = not (options.ranking_only or options.robustness)
     thresholds = [
-        thresholds_of(name, loaded, folder, options.false_positive_rate) if judge else None
-        for name, loaded, folder in zip(models.names, models.loaded, models.folders, strict=True)
+        thresholds_of(name, loaded, options.false_positive_rate) if judge else None
+        for name, loaded in zip(models.names, models.loaded, strict=True)
     ]
     scoring = _Scoring(options.data, options)
     variants = VARIANTS if options.robustness else CLEAN_ONLY
@@ -335,7 +335,7 @@ def _measure_pictures(options: EvaluateOptions) -> None:
     if options.localisation:
         report = measure_heatmaps(loaded, name, options)
     else:
-        report = measure_false_alarms(loaded, name, models.folders[0], options)
+        report = measure_false_alarms(loaded, name, options)
         called_fake = report["verdicts"]["called_fake"]
         print(f"{name} on {data[0]}: {shown(called_fake, percent=True)} called fake")
     _finish(options, report, PICTURES[report["kind"]](report), models)

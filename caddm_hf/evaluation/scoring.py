@@ -26,7 +26,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from tqdm.auto import tqdm
 
 from ..augmentation.distortions import distort
-from ..checkpoint.loading import LoadedModel
+from ..checkpoint.loading import LoadedModel, weights_digest
 from ..core.atomic_files import write_atomically
 from ..dataset.schema import FrameDataError
 from ..detector.scoring import CROPS_A_CORE, score_batches
@@ -96,15 +96,6 @@ def _is_whole(path: Path) -> bool:
 def digest_of(*parts: object) -> str:
     """A short digest of anything JSON can hold."""
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
-
-
-def weights_digest(model: torch.nn.Module) -> str:
-    """Digest of a model's tensors, so that a revision without a name has one."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 class FrameScorer:

@@ -5,6 +5,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from ..core.errors import first_line
 from .collection import BUILD
 from .records import DatasetError
 
@@ -24,7 +25,7 @@ def open_repository(repo_id: str, public: bool) -> None:
     try:
         HfApi().create_repo(repo_id, repo_type="dataset", private=not public, exist_ok=True)
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise DatasetError(f"'{repo_id}' cannot be pushed to: {_first_line(error)}") from error
+        raise DatasetError(f"'{repo_id}' cannot be pushed to: {first_line(error)}") from error
 
 
 def upload_collection(folder: Path, repo_id: str) -> str:
@@ -43,10 +44,5 @@ def upload_collection(folder: Path, repo_id: str) -> str:
             commit_message="Upload frame collection",
         )
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise DatasetError(f"The collection was not uploaded: {_first_line(error)}") from error
+        raise DatasetError(f"The collection was not uploaded: {first_line(error)}") from error
     return str(commit.repo_url)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -7,7 +7,6 @@ intermediate values of bounded size, and was made from the very weights and inpu
 the model it is used for. Custom operator libraries are never loaded.
 """
 
-import hashlib
 import importlib.util
 import json
 import math
@@ -16,15 +15,14 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from huggingface_hub.constants import HF_ASSETS_CACHE
 
-from ..checkpoint.loading import LoadedModel
+from ..checkpoint.loading import LoadedModel, weights_digest
 from ..core.errors import ModelError
 from ..model.multibox import NUM_ANCHORS
 from .names import INT8_SUFFIX
 
-FORMAT = 1  # raised when older exports must not be used any more
+FORMAT = 1  # bump this when older exports must no longer be accepted
 METADATA_KEY = "caddm"
 FILE_NAME = "caddm-network"
 INPUT = "pixel_values"
@@ -91,12 +89,8 @@ def contract(loaded: LoadedModel) -> dict:
 
 def fingerprint(loaded: LoadedModel) -> str:
     """Digest of the weights and the contract."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([FORMAT, contract(loaded)], sort_keys=True).encode())
-    for name, tensor in sorted(loaded.model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    stated = json.dumps([FORMAT, contract(loaded)], sort_keys=True).encode()
+    return weights_digest(loaded.model, stated)
 
 
 def export_in_folder(folder: Path, int8: bool) -> Path:
