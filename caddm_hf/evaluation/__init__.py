@@ -12,9 +12,9 @@
     measure_identity  identity probe, from options to report
     models            the models that are measured, with what they ship
     options           what the commands take
-    output            JSON, picture and card section of a measurement
+    output            JSON, plot and card section of a measurement
     picture_rows      genuine rows and their points, for measurements on pictures
-    plots             the picture of each measurement
+    plots             the plot of each measurement
     robustness        distorted against clean
     runs              what the commands start
     score_table       the scores table, one row a frame

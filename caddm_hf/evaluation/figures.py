@@ -23,7 +23,7 @@ from ..metrics.video_metrics.video_scores import area_under_roc, average_precisi
 from ..report.verdicts import Thresholds
 from .score_table import Videos, frame_groups, gather_videos, numbers
 
-Figure = dict
+Estimate = dict  # a number with its interval: "estimate", "low", "high", or "why" there is none
 LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict
 LEVEL = 0.95
 FACE_SIZES_PX = (64, 96, 128, 192)  # bounds of the bins of face sizes
@@ -57,7 +57,7 @@ class Bootstrap:
         scores: np.ndarray,
         labels: np.ndarray,
         groups: Sequence[Hashable],
-    ) -> Figure:
+    ) -> Estimate:
         """A metric with its interval: estimate, low, high, and how it was made.
 
         Where the interval cannot be made, `low` and `high` are None and `why` says why.
@@ -87,7 +87,7 @@ class Bootstrap:
         }
 
 
-def proportion(successes: int, trials: int) -> Figure:
+def proportion(successes: int, trials: int) -> Estimate:
     """A share with its Wilson interval, which unlike the bootstrap's has width at 0 and 1."""
     if not trials:
         return {"estimate": None, "low": None, "high": None, "why": "there is nothing to count"}
@@ -343,7 +343,7 @@ def cross_dataset_table(results: Sequence[dict]) -> dict:
     return {"columns": list(columns.values()), "rows": rows}
 
 
-def _pessimistic_auc(videos: Videos) -> Figure:
+def _pessimistic_auc(videos: Videos) -> Estimate:
     """The AUC if every failed video stood at the wrong end of the ranking."""
     scores = np.where(videos.scored, videos.scores, 1.5 - 2.0 * videos.labels)
     try:
@@ -356,5 +356,5 @@ def _accuracy_at_half(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((scores > 0.5) == (labels == 1)))
 
 
-def _nothing(why: str) -> Figure:
+def _nothing(why: str) -> Estimate:
     return {"estimate": None, "low": None, "high": None, "why": why}

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..dataset.schema import FrameDataError
-from .figures import Bootstrap, Figure
+from .figures import Bootstrap
 
 FOLDS = 5
 PENALTIES = (1e0, 1e1, 1e2, 1e3, 1e4, 1e5)  # strengths that are tried
@@ -140,7 +140,7 @@ def chance_level(identities: np.ndarray) -> float:
     return max(Counter(identities.tolist()).values()) / len(identities)
 
 
-def _mean_score(scores: np.ndarray, labels: np.ndarray) -> Figure:
+def _mean_score(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(scores))
 
 

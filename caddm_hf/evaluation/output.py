@@ -1,4 +1,4 @@
-"""What every measurement leaves behind: a JSON file, a picture, and a section of the model card.
+"""What every measurement leaves behind: a JSON file, a plot, and a section of the model card.
 
 The JSON holds everything; the section is what a reviewer reads first: what was measured, on what,
 and how sure it is. `docs/evaluation.md` explains the numbers.
@@ -11,18 +11,18 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from ..checkpoint.card import CALIBRATED, NOT_CALIBRATED, VERSIONED
 from ..checkpoint.loading import LoadedModel, weights_digest
 from ..core.atomic_files import write_atomically
 from ..core.versions import installed_versions
 from .data import EvaluationData
-from .figures import Figure
+from .figures import Estimate
 
 SCHEMA_VERSION = 1
 FURTHER_PACKAGES = ("facenet-pytorch", "scikit-learn", "scipy", "grad-cam")
-CARD_FOLDER = "evaluation"  # in a model folder, for pictures and JSON files
+CARD_FOLDER = "evaluation"  # in a model folder, for plots and JSON files
 KINDS = {
     "evaluation": "Evaluation",
     "calibration": "Calibration",
@@ -85,14 +85,14 @@ def envelope(kind: str, content: dict) -> dict:
     }
 
 
-def write_report(folder: Path, report: dict, section: str, picture: Picture) -> list[Path]:
+def write_report(folder: Path, report: dict, section: str, plot: Figure) -> list[Path]:
     """Write KIND.json, KIND.png and KIND.md into a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{report['kind']}.{suffix}" for suffix in ("json", "png", "md")]
     with write_atomically(paths[0]) as file:
         file.write((json.dumps(report, indent=1, allow_nan=False) + "\n").encode())
     with write_atomically(paths[1]) as file:
-        picture.savefig(file, format="png", dpi=120)
+        plot.savefig(file, format="png", dpi=120)
     with write_atomically(paths[2]) as file:
         file.write(section.encode())
     return paths
@@ -101,7 +101,7 @@ def write_report(folder: Path, report: dict, section: str, picture: Picture) -> 
 def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -> Path:
     """Put a section into a model's README.md, in place of the last one of its kind.
 
-    The JSON file and the picture are copied into the model folder beside it.
+    The JSON file and the plot are copied into the model folder beside it.
 
     Args:
         model_folder: of the model.
@@ -120,8 +120,8 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
     card = model_folder / "README.md"
     text = card.read_text() if card.is_file() else f"# {model_folder.resolve().name}\n"
     begin, end = f"<!-- {kind}: begin -->", f"<!-- {kind}: end -->"
-    picture = f"![{KINDS[kind]}]({CARD_FOLDER}/{paths[1].name})"
-    block = f"{begin}\n{section.rstrip()}\n\n{picture}\n{end}"
+    plot = f"![{KINDS[kind]}]({CARD_FOLDER}/{paths[1].name})"
+    block = f"{begin}\n{section.rstrip()}\n\n{plot}\n{end}"
     old = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     text, replaced = old.subn(lambda _: block, text)
     if not replaced:
@@ -133,7 +133,7 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
     return card
 
 
-def shown(figure: Figure | None, percent: bool = False, sign: bool = False) -> str:
+def shown(figure: Estimate | None, percent: bool = False, sign: bool = False) -> str:
     """A figure with its interval as text, "not measured" where there is none."""
     if figure is None or figure.get("estimate") is None:
         return "not measured"

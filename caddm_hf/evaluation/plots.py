@@ -1,9 +1,9 @@
-"""One picture for each measurement, drawn from the same JSON as its words."""
+"""One plot for each measurement, drawn from the same JSON as its words."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from .localisation import FORGERIES, SCALES
@@ -19,7 +19,7 @@ LOCALISATION_PANELS = (
 )
 
 
-def evaluation_picture(report: dict, videos: Sequence[Videos]) -> Picture:
+def evaluation_plot(report: dict, videos: Sequence[Videos]) -> Figure:
     """ROC curves, and the AUC of every dataset and method with its interval.
 
     Args:
@@ -34,8 +34,8 @@ def evaluation_picture(report: dict, videos: Sequence[Videos]) -> Picture:
             (f"{block['dataset']}, {block['method']}", block["ranking"]["video_auc"], number, False)
             for block in result["methods"]
         ]
-    picture = Picture(figsize=(11, max(4.5, 1.2 + 0.28 * len(rows))), layout="constrained")
-    curves, dots = picture.subplots(1, 2)
+    fig = Figure(figsize=(11, max(4.5, 1.2 + 0.28 * len(rows))), layout="constrained")
+    curves, dots = fig.subplots(1, 2)
     for number, (result, found) in enumerate(zip(report["results"], videos, strict=True)):
         scored = found.select(found.scored)
         if len(set(scored.labels.tolist())) < 2:
@@ -57,14 +57,14 @@ def evaluation_picture(report: dict, videos: Sequence[Videos]) -> Picture:
     dots.set_yticks(range(len(rows)), [row[0] for row in rows], fontsize=7)
     dots.invert_yaxis()
     dots.set(xlabel="video AUC with 95% interval", title="whole data (dots) and methods (squares)")
-    return picture
+    return fig
 
 
-def robustness_picture(report: dict) -> Picture:
+def robustness_plot(report: dict) -> Figure:
     """The AUC by level of each distortion, against the clean one."""
     names = [curve["distortion"] for curve in report["results"][0]["curves"]]
-    picture = Picture(figsize=(12, 6), layout="constrained")
-    panels = picture.subplots(2, 4, sharex=True, sharey=True).ravel()
+    fig = Figure(figsize=(12, 6), layout="constrained")
+    panels = fig.subplots(2, 4, sharex=True, sharey=True).ravel()
     for panel, name in zip(panels, names, strict=False):
         for number, result in enumerate(report["results"]):
             curve = next(c for c in result["curves"] if c["distortion"] == name)
@@ -89,16 +89,16 @@ def robustness_picture(report: dict) -> Picture:
     for panel in panels[len(names) :]:
         panel.axis("off")
         panel.legend(handles, labels, loc="center", fontsize=8)
-    picture.supxlabel("level (0: clean)")
-    picture.supylabel("video AUC with 95% interval")
-    return picture
+    fig.supxlabel("level (0: clean)")
+    fig.supylabel("video AUC with 95% interval")
+    return fig
 
 
-def calibration_picture(report: dict) -> Picture:
+def calibration_plot(report: dict) -> Figure:
     """Reliability before and after, and where the videos lie."""
     found = report["calibration"]
-    picture = Picture(figsize=(10, 5.5), layout="constrained")
-    upper, lower = picture.subplots(2, 2, height_ratios=[3, 1], sharex=True)
+    fig = Figure(figsize=(10, 5.5), layout="constrained")
+    upper, lower = fig.subplots(2, 2, height_ratios=[3, 1], sharex=True)
     for column, name in enumerate(("before", "after")):
         block = found[name]
         curve = block["reliability"]
@@ -122,14 +122,14 @@ def calibration_picture(report: dict) -> Picture:
             edges[:, 0], curve["counts"], np.diff(edges)[:, 0], align="edge", color=_colour(column)
         )
         lower[column].set(xlabel="probability of fake (grey: undecided band)", ylabel="videos")
-    return picture
+    return fig
 
 
-def probe_picture(report: dict) -> Picture:
+def probe_plot(report: dict) -> Figure:
     """The probe's accuracy on every set of features, with chance."""
     rows = report["results"]
-    picture = Picture(figsize=(9, 1.5 + 0.4 * len(rows)), layout="constrained")
-    plot = picture.subplots()
+    fig = Figure(figsize=(9, 1.5 + 0.4 * len(rows)), layout="constrained")
+    plot = fig.subplots()
     for position, row in enumerate(rows):
         figure = row["accuracy"]
         colour = _colour(0) if row["role"] == "model" else GREY
@@ -141,13 +141,13 @@ def probe_picture(report: dict) -> Picture:
     plot.invert_yaxis()
     plot.set(xlabel="accuracy of naming the person, held-out photographs, 95% interval", xlim=0)
     plot.legend()
-    return picture
+    return fig
 
 
-def localisation_picture(report: dict) -> Picture:
+def localisation_plot(report: dict) -> Figure:
     """Three scores of every heatmap by scale of the swap."""
-    picture = Picture(figsize=(12, 6.5), layout="constrained")
-    panels = picture.subplots(len(FORGERIES), len(LOCALISATION_PANELS), sharey=True, sharex=True)
+    fig = Figure(figsize=(12, 6.5), layout="constrained")
+    panels = fig.subplots(len(FORGERIES), len(LOCALISATION_PANELS), sharey=True, sharex=True)
     for row, forgery in zip(panels, FORGERIES, strict=True):
         blocks = [block for block in report["results"] if block["forgery"] == forgery]
         places = [list(SCALES).index(block["scale"]) for block in blocks]
@@ -173,20 +173,20 @@ def localisation_picture(report: dict) -> Picture:
             panel.set_xticks(range(len(SCALES)), SCALES)
             panel.set_title(f"{forgery}: {title}", fontsize=9)
     panels[0][0].legend(fontsize=7)
-    picture.supxlabel("scale of the swap, pixels of a 224 px crop")
-    return picture
+    fig.supxlabel("scale of the swap, pixels of a 224 px crop")
+    return fig
 
 
-def false_alarms_picture(report: dict) -> Picture:
+def false_alarms_plot(report: dict) -> Figure:
     """How the probabilities of genuine pictures lie about the thresholds."""
-    picture = Picture(figsize=(7, 4), layout="constrained")
-    axes = picture.subplots()
+    fig = Figure(figsize=(7, 4), layout="constrained")
+    axes = fig.subplots()
     axes.hist(report["probabilities"], bins=np.linspace(0, 1, 41), color=COLOURS[0])
     for name, colour in (("real_below", COLOURS[2]), ("fake_above", COLOURS[1])):
         axes.axvline(report["thresholds"][name], color=colour, label=name.replace("_", " "))
     axes.set(xlabel="probability of fake", ylabel="genuine pictures", xlim=(0, 1))
     axes.legend()
-    return picture
+    return fig
 
 
 def _colour(number: int) -> str:

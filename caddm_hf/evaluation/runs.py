@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import make_folder_atomically, write_atomically
@@ -42,12 +42,12 @@ from .output import (
     write_report,
 )
 from .plots import (
-    calibration_picture,
-    evaluation_picture,
-    false_alarms_picture,
-    localisation_picture,
-    probe_picture,
-    robustness_picture,
+    calibration_plot,
+    evaluation_plot,
+    false_alarms_plot,
+    localisation_plot,
+    probe_plot,
+    robustness_plot,
 )
 from .robustness import VARIANTS, measure_robustness
 from .score_table import complete_table, gather_videos
@@ -63,7 +63,7 @@ from .sections import (
 
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"
 SCORES_FILE = "scores.parquet"
-# By the kind of a report: the words about it, and the picture of those that need nothing else.
+# By the kind of a report: the words about it, and the plot of those that need nothing else.
 SECTIONS = {
     "evaluation": evaluation_section,
     "robustness": robustness_section,
@@ -72,10 +72,10 @@ SECTIONS = {
     "localisation": localisation_section,
     "false-alarms": false_alarms_section,
 }
-PICTURES = {
-    "identity-probe": probe_picture,
-    "localisation": localisation_picture,
-    "false-alarms": false_alarms_picture,
+PLOTS = {
+    "identity-probe": probe_plot,
+    "localisation": localisation_plot,
+    "false-alarms": false_alarms_plot,
 }
 
 
@@ -204,7 +204,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     if options.robustness:
         report = envelope("robustness", content)
-        picture, scores_file = robustness_picture(report), f"robustness-{SCORES_FILE}"
+        plot, scores_file = robustness_plot(report), f"robustness-{SCORES_FILE}"
         for result in results:
             print(
                 f"{result['model']} on {result['collection']}: clean {shown(result['clean'])}, "
@@ -213,7 +213,7 @@ def _evaluate(options: EvaluateOptions) -> None:
     else:
         content["cross_dataset_table"] = cross_dataset_table(results)
         report = envelope("evaluation", content)
-        picture, scores_file = evaluation_picture(report, videos), SCORES_FILE
+        plot, scores_file = evaluation_plot(report, videos), SCORES_FILE
         for result in results:
             overall = result["overall"]
             print(
@@ -223,13 +223,13 @@ def _evaluate(options: EvaluateOptions) -> None:
             )
     with write_atomically(options.output / scores_file) as file:
         pq.write_table(pa.concat_tables(tables), file)
-    _finish(options, report, picture, models)
+    _finish(options, report, plot, models)
 
 
-def _finish(options: CommonOptions, report: dict, picture: Picture, models: MeasuredModels) -> None:
+def _finish(options: CommonOptions, report: dict, plot: Figure, models: MeasuredModels) -> None:
     """Write the report, and each model's part of it into its card."""
     section = SECTIONS[report["kind"]]
-    paths = write_report(options.output, report, section(report), picture)
+    paths = write_report(options.output, report, section(report), plot)
     print("\n".join(str(path) for path in paths))
     if not options.update_card:
         return
@@ -287,7 +287,7 @@ def _calibrate(options: CalibrateOptions) -> None:
         f"{found.report['before']['expected_calibration_error']:.4f} before, "
         f"{report_words:.4f} after"
     )
-    _finish(options, report, calibration_picture(report), models)
+    _finish(options, report, calibration_plot(report), models)
 
 
 def _store(
@@ -319,7 +319,7 @@ def _probe(options: ProbeOptions) -> None:
     if options.plain_model is not None:
         plain, _ = open_model(options.plain_model, options.revision)
     report = probe_features(models.loaded[0], models.names[0], plain, options)
-    _finish(options, report, PICTURES[report["kind"]](report), models)
+    _finish(options, report, PLOTS[report["kind"]](report), models)
 
 
 def _measure_pictures(options: EvaluateOptions) -> None:
@@ -338,7 +338,7 @@ def _measure_pictures(options: EvaluateOptions) -> None:
         report = measure_false_alarms(loaded, name, options)
         called_fake = report["verdicts"]["called_fake"]
         print(f"{name} on {data[0]}: {shown(called_fake, percent=True)} called fake")
-    _finish(options, report, PICTURES[report["kind"]](report), models)
+    _finish(options, report, PLOTS[report["kind"]](report), models)
 
 
 def _one_process() -> None:

@@ -7,7 +7,7 @@ import pytest
 from caddm_hf.augmentation.distortions import DISTORTION_LEVELS, DISTORTIONS
 from caddm_hf.dataset.schema import FrameDataError
 from caddm_hf.evaluation.figures import Bootstrap
-from caddm_hf.evaluation.plots import robustness_picture
+from caddm_hf.evaluation.plots import robustness_plot
 from caddm_hf.evaluation.robustness import VARIANTS, measure_robustness
 from support.made_scores import MadeVideo, made_table
 
@@ -51,7 +51,7 @@ def test_curves_by_hand():
     assert found["mean_video_auc"] == pytest.approx((5 * 1.0 + 0.5 + 0.5) / 7)
     json.dumps(found, allow_nan=False)
     report = {"results": [{"model": "m", "collection": "c", **found}]}
-    assert len(robustness_picture(report).axes) == 8
+    assert len(robustness_plot(report).axes) == 8
 
 
 def test_every_distortion_and_level_is_measured_once():
