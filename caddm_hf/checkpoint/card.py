@@ -129,7 +129,7 @@ CALIBRATED = (
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What the card tells.
+    """What the card states.
 
     Attributes:
         name: of the model; `user/name` if it goes to the Hub.
@@ -189,7 +189,7 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
 
 
 def _without_folders(value: object) -> object:
-    """A local path's last part: where it lies is nobody's business."""
+    """Return only the last part of a local path, which would reveal this machine's folders."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -30,7 +30,7 @@ MAX_CHECKPOINT_BYTES = 8 * 1024**3
 NAMES_SHOWN = 8
 
 # The authors' two backbone families, each known by its first tensor; EfficientNets are then
-# told apart by the channels of their last map.
+# distinguished by the channels of their last map.
 RESNET_STEM = "base_model.conv1.weight"
 EFFICIENTNET_STEM = "base_model._conv_stem.weight"
 EFFICIENTNET_BY_CHANNELS = {1536: "tf_efficientnet_b3", 1792: "tf_efficientnet_b4"}

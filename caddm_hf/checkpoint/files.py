@@ -1,6 +1,6 @@
 """The three files of a model, from a folder or the Hub, checked before anything is made of them.
 
-A stranger's model can ask for more than its weights: `transformers` would follow its config.json
+A model from outside can ask for more than its weights: `transformers` would follow its config.json
 to kernels, adapters and quantizers of other repositories, and make a network of any size to
 find out that the weights do not fit. So only these files are read, of the configuration only the
 values a CADDM model has, and of the weights first the header.
@@ -120,7 +120,7 @@ def find_model_files(
 
 @contextmanager
 def _explained(name: str, file: str, revision: str | None) -> Iterator[None]:
-    """Turns whatever the Hub client meets on its way into a sentence."""
+    """Turn any error of the Hub client into a sentence."""
     try:
         yield
     except Exception as error:
@@ -136,7 +136,7 @@ def _folder_files(folder: Path) -> ModelFiles:
     files = ModelFiles(
         str(folder), folder / CONFIG_FILE, folder / PROCESSOR_FILE, folder / WEIGHTS_FILE
     )
-    read_config(files)  # says what kind of model it is, if another
+    read_config(files)  # raises if it is another kind of model
     for path in (files.processor, files.weights):
         if not path.is_file():
             raise ModelError(
@@ -147,7 +147,7 @@ def _folder_files(folder: Path) -> ModelFiles:
 
 
 def _explanation(name: str, file: str, revision: str | None, error: Exception) -> str:
-    # The client's own error, or, where it says only that nothing is in the cache, the cause.
+    # The client's own error, or its cause if the error only states that the cache is empty.
     cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(cause, GatedRepoError):
@@ -288,7 +288,7 @@ def _read_json(files: ModelFiles, path: Path) -> dict:
 
 
 def _check_numbers(value: object, name: str = "a value") -> None:
-    """Raise a ValueError at a number that no honest file holds."""
+    """Raise a ValueError at a number beyond any sensible value."""
     if isinstance(value, dict):
         for key, inner in value.items():
             _check_numbers(inner, str(key)[:40])

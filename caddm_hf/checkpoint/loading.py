@@ -1,7 +1,7 @@
 """A checkpoint by folder or Hub id -> a model and its processor, or one sentence why not.
 
 Our own classes are used, never code from the checkpoint, and weights are read from safetensors
-only, so loading a stranger's model executes nothing of theirs.
+only, so loading a model from outside executes none of its code.
 """
 
 import hashlib

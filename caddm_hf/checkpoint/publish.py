@@ -22,7 +22,7 @@ HALVED_FROM = 100_000
 
 
 class PublishError(UserError):
-    """A model that cannot be pushed; the message is one sentence for whoever publishes it."""
+    """A model that cannot be pushed; the message is one sentence for the user."""
 
 
 def write_model_folder(

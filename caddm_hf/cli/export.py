@@ -64,8 +64,8 @@ def add_export_parser(commands: argparse._SubParsersAction) -> None:
         "export",
         help="write a model's network to an ONNX file, which runs faster on a CPU",
         description="Export the network to ONNX and check that it answers like torch. The file "
-        "is used by `score` wherever it lies beside the weights, or in the cache.",
-        epilog="docs/speed.md tells what is gained.",
+        "is used by `score` if it is beside the weights or in the cache.",
+        epilog="docs/speed.md has the measured speeds.",
     )
     add_options(parser, ExportOptions)
     parser.set_defaults(

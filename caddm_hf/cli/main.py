@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser(
         "score",
-        help="say of each video or image whether it is real or fake",
+        help="judge whether each video or image is real or fake",
         description="Judge videos and images. Exit status: 0 when every file could be read, 1 "
         "when one could not, 2 when the command or the model cannot be used.",
     )

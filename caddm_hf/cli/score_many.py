@@ -115,7 +115,7 @@ def score_at_scale(options: ScoreOptions) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USE
-    except OSError as error:  # the disk is full, say
+    except OSError as error:  # such as a full disk
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
         return UNFINISHED
     errors = folder.errors()

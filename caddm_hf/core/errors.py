@@ -2,11 +2,11 @@
 
 
 class UserError(ValueError):
-    """What the user can mend; the message is one sentence for whoever started the work."""
+    """An error that the user can correct; the message is one sentence for the user."""
 
 
 class TrainingError(UserError):
-    """A run that cannot start or go on; the message is one sentence for whoever started it."""
+    """A run that cannot start or go on; the message is one sentence for the user."""
 
 
 class ModelError(UserError):
@@ -14,7 +14,7 @@ class ModelError(UserError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, on one line; `datasets` hides causes behind others."""
+    """Return the first line of an error's first cause; `datasets` hides causes behind others."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = str(error).strip().splitlines()

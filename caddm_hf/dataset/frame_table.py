@@ -33,7 +33,7 @@ from .schema import FRAME_FEATURES, PICTURE_COLUMNS, FrameDataError, label_numbe
 # with a thin overlap in between; the threshold was set by looking at pairs on both sides of it.
 SAME_FRAME_LEVELS = 6.0
 COMPARED_SIDE = 128  # frames are compared at about this size
-LEAST_SURROUNDINGS = 0.01  # of the compared region, below which nothing can be said
+LEAST_SURROUNDINGS = 0.01  # of the compared region; with less of it a pair is not compared
 
 
 @dataclass(frozen=True, eq=False)

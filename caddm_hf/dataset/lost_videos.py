@@ -1,4 +1,4 @@
-"""Videos that never made it into a collection: no row tells of them, so figures would not either.
+"""Videos that the preparation lost: they have no row, and would be missing from the figures.
 
 `data_scripts/build_frame_dataset.py` writes beside the rows what became of every video, a line of
 JSON each in `videos.jsonl`. A video without a single frame kept is a failed one.
@@ -69,7 +69,7 @@ def lost_videos(name: str, split: str) -> list[LostVideo]:
 
 
 def _text(value: object) -> str:
-    """A name out of somebody's file, for tables and reports."""
+    """Return a name from a file, if it is a text of bounded length."""
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         raise TypeError
     return value

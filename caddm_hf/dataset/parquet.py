@@ -34,8 +34,8 @@ def load_files(
         name: of the collection, for messages.
         files: paths.
         split: what the result is called.
-        streaming: read rows as they are asked for: nothing is written, so only what the files
-            say of themselves is looked at.
+        streaming: read rows as they are asked for: nothing is written, so only the sizes that
+            the files state are checked.
 
     Raises:
         FrameDataError: they would unpack to many times their size.
@@ -71,7 +71,7 @@ def _is_unpacked(builder: datasets.DatasetBuilder) -> bool:
 
 
 def check_claims(name: str, files: Sequence[str]) -> None:
-    """Add up what Parquet files say of themselves.
+    """Check the sizes that Parquet files state.
 
     Raises:
         FrameDataError: it is too much.
@@ -85,7 +85,7 @@ def check_contents(name: str, files: Sequence[str]) -> None:
     Raises:
         FrameDataError: it is too much.
     """
-    check_claims(name, files)  # an honest bomb is not even opened
+    check_claims(name, files)  # a file that states too large a size is not read
     _check_sizes(name, files, chain.from_iterable(map(_found_bytes, files)))
 
 

@@ -1,4 +1,4 @@
-"""Pictures as the rows of a collection hold them: a stranger's bytes, looked at before decoding.
+"""Pictures stored in rows: bytes from outside, checked before they are decoded.
 
 A few kilobytes can claim gigabytes of pixels, and a path instead of a picture can name any file
 of this machine.
@@ -28,7 +28,7 @@ def picture_bytes(picture: dict | None, name: str | None = None) -> bytes:
         name: names the row in messages.
 
     Raises:
-        FrameDataError: it has none, a huge one, or a path that does not lie in the caches of the
+        FrameDataError: the row has no picture, a huge one, or a path outside the caches of the
             Hub's libraries, where image files of a dataset on the Hub are kept.
     """
     if picture is None:

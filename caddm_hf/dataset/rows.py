@@ -102,7 +102,7 @@ class OpenedRows:
                 yield _picture_digest(picture)
 
     def fingerprint(self, columns: Sequence[str], more: str = "") -> str:
-        """Digest of every row's picture and of some columns, whatever files they lie in.
+        """Digest of every row's picture and of some columns, however rows are divided into files.
 
         Args:
             columns: names; one that is absent counts as empty.

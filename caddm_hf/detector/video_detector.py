@@ -44,7 +44,7 @@ from .threads import worker_threads
 Progress = Callable[[str, int, int], None]
 
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
-# Memory for the frames in which faces are sought at one time.
+# Memory for the frames in which faces are searched for at one time.
 SEARCHED_BYTES = 128 * 2**20
 SEARCHES_AHEAD = 4  # two at work and two to go on with while faces are cut and tracked
 VIDEOS_AHEAD = 2
@@ -146,7 +146,7 @@ class VideoDetector:
     def judge_many(
         self, videos: Iterable[str | os.PathLike]
     ) -> Iterator[tuple[str | os.PathLike, VideoReport | MediaError]]:
-        """Judge many videos, of which a few are worked on at a time.
+        """Judge many videos, a few at a time.
 
         While one video's last faces are scored the next one is being read, so no core waits.
 
@@ -305,7 +305,7 @@ class VideoDetector:
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Progress nobody asked for."""
+    """Ignore progress."""
 
 
 def _display_name(video: str | os.PathLike) -> str:

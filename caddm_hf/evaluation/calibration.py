@@ -245,8 +245,8 @@ def _held_out(
 ) -> dict:
     """The same figures on videos that had no part in the fit, fold by fold.
 
-    Videos of one source stay in one fold. What is fitted and judged on the same videos flatters;
-    the difference to these figures says by how much.
+    Videos of one source stay in one fold. Figures on the videos of the fit are too good; the
+    difference from these shows by how much.
     """
     n_groups = min(len(set(logits.groups[logits.labels == label])) for label in (0, 1))
     folds = min(FOLDS, n_groups)

@@ -1,4 +1,4 @@
-"""What an evaluation looks at: frame collections, and folders of videos.
+"""The data of an evaluation: frame collections, and folders of videos.
 
 A collection is what `dataset.frame_table` describes, given as a folder or file of Parquet or a
 Hub id. A folder of videos has `real` and `fake` in it, or a `videos.csv`:
@@ -214,7 +214,7 @@ class VideoFolder:
         frames: frames sampled from each video.
 
     Raises:
-        FrameDataError: there is nothing to tell genuine videos from fakes by, or no video.
+        FrameDataError: there is no video, or nothing that labels them.
     """
 
     kind = "videos"

@@ -289,7 +289,7 @@ def count_false_alarms(videos: Videos, thresholds: Thresholds) -> dict:
 
 
 def calibration_of(videos: Videos) -> dict:
-    """Whether the probabilities of scored videos of both classes are what they say."""
+    """Return how well the probabilities of scored videos are calibrated."""
     return {
         "fake_share": float(videos.labels.mean()),
         **calibration_figures(videos.probabilities, videos.labels),

@@ -1,6 +1,6 @@
 """What int8 costs: the AUC of a model and of its quantised network on the same faces.
 
-The videos of a collection are divided by lot: some give the ranges of values that quantisation
+The videos of a collection are divided at random: some give the ranges of values that quantisation
 needs, the others measure.
 """
 

@@ -60,7 +60,7 @@ def thresholds_of(name: str, loaded: LoadedModel, rate: float | None) -> Thresho
 
 
 class MeasuredModels:
-    """The models of a run under names that tell them apart and tell nothing of this machine."""
+    """The models of a run under distinct names without folders of this machine."""
 
     def __init__(self, names: list[str | None], revision: str | None):
         opened = [open_model(name, revision) for name in names]

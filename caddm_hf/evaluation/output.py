@@ -34,7 +34,7 @@ KINDS = {
 
 
 def describe_model(name: str, loaded: LoadedModel) -> dict:
-    """What tells a model from another, for the JSON."""
+    """Return what identifies a model, for the JSON."""
     config = loaded.model.config
     return {
         "name": name,
@@ -57,7 +57,7 @@ def describe_model(name: str, loaded: LoadedModel) -> dict:
 
 
 def describe_data(data: EvaluationData, fingerprint: str) -> dict:
-    """What tells a collection from another, and what of it was used."""
+    """Return what identifies a collection, and what of it was used."""
     videos = set(data.facts)
     return {
         "name": data.name,
@@ -134,7 +134,7 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
 
 
 def shown(figure: Estimate | None, percent: bool = False, sign: bool = False) -> str:
-    """A figure with its interval as text, "not measured" where there is none."""
+    """An estimate with its interval as text, "not measured" where there is none."""
     if figure is None or figure.get("estimate") is None:
         return "not measured"
 

@@ -44,7 +44,7 @@ def find_points(
 
 
 def first_rows_of_videos(rows: OpenedRows, numbers: list[int], skipped: int) -> list[int]:
-    """The first row of each video: more faces of one person tell little more.
+    """The first row of each video: further faces of one person add little.
 
     Args:
         rows: opened.

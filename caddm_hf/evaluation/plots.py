@@ -9,7 +9,7 @@ from sklearn.metrics import roc_curve
 from .localisation import FORGERIES, SCALES
 from .score_table import Videos
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#999999"
 LOCALISATION_PANELS = (
@@ -178,7 +178,7 @@ def localisation_plot(report: dict) -> Figure:
 
 
 def false_alarms_plot(report: dict) -> Figure:
-    """How the probabilities of genuine pictures lie about the thresholds."""
+    """Draw the probabilities of genuine pictures beside the thresholds."""
     fig = Figure(figsize=(7, 4), layout="constrained")
     axes = fig.subplots()
     axes.hist(report["probabilities"], bins=np.linspace(0, 1, 41), color=COLOURS[0])

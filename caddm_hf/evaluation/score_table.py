@@ -46,7 +46,7 @@ SEPARATOR = "\x1f"  # between the parts of a video's key; in no sensible name
 
 
 class VideoKey(NamedTuple):
-    """What tells a video from every other, whatever its file is called."""
+    """What identifies a video, whatever its file is called."""
 
     dataset: str
     compression: str | None

@@ -71,7 +71,7 @@ def run_chunks(
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [[number for number, path in enumerate(paths) if not _is_whole(path)]]
-    # One process says what is missing: another might look when a third has begun to write.
+    # One process lists what is missing, for all: others would see files that are just written.
     broadcast_object_list(missing)
     mine = missing[0][accelerator.process_index :: accelerator.num_processes]
     hidden = not (mine and accelerator.is_main_process)

@@ -1,4 +1,4 @@
-"""Whether probabilities are what they say: reliability, its error, and what chance adds to it."""
+"""Calibration of probabilities: reliability curve, its error, and what chance adds to it."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class ReliabilityCurve:
     """Predicted against observed share of fakes in the M bins that hold a sample.
 
     Attributes:
-        bin_edges: (M, 2) lower (exclusive, but for 0) and upper (inclusive) bound of each bin.
+        bin_edges: (M, 2) lower (exclusive except 0) and upper (inclusive) bound of each bin.
         mean_probabilities: (M,) mean predicted probability of fake.
         fake_shares: (M,) share of samples that are fake.
         counts: (M,) int64, samples in the bin.
@@ -102,7 +102,7 @@ def expected_calibration_error(
     The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
     to the probability of fake instead of the confidence of the winning class. Arguments as in
     `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high:
-    `error_if_calibrated` says how much.
+    `error_if_calibrated` estimates by how much.
     """
     curve = reliability_curve(probabilities, labels, bins, weights)
     gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
@@ -115,7 +115,8 @@ def error_if_calibrated(
     """The expected calibration error that chance alone would show, were these calibrated.
 
     Mean over draws of labels from the probabilities themselves. The binned estimator adds up
-    absolute gaps, which chance opens in every bin; an error near this one cannot be told from 0.
+    absolute gaps, which chance opens in every bin; an error near this one cannot be distinguished
+    from 0.
 
     Args:
         probabilities: (N,) probability of fake, in [0, 1].

@@ -61,7 +61,7 @@ class BootstrapInterval:
         level: nominal coverage, in (0, 1).
         samples: number of resamples used.
         redrawn: resamples thrown away, and drawn anew, for lacking a class. A number that is not
-            small against `samples` says that a class has too few videos for an interval.
+            small against `samples` means that a class has too few videos for an interval.
     """
 
     estimate: float
@@ -89,7 +89,7 @@ def bootstrap_interval(
 
     Limits: on small sets the interval is slightly too narrow (measured for AUC with 50 videos a
     class: nominal 90% covered the truth in 88 to 89%), and from a perfect ranking it has no width
-    and says nothing about the doubt left.
+    and does not express the doubt left.
 
     Args:
         metric: function of (scores, labels) giving a number.
@@ -234,8 +234,8 @@ def threshold_at_false_positive_rate(genuine_scores: ArrayLike, rate: float) -> 
 
     The threshold is always one of the scores, and ties are never split: where they make the
     exact share impossible, fewer are called fake. With a rate below 1/N it is the highest
-    genuine score. The promise holds for these samples; `wilson_interval` tells how far it
-    carries to others.
+    genuine score. The promise holds for these samples; `wilson_interval` bounds the
+    rate on others.
 
     Args:
         genuine_scores: (N,) finite scores of genuine samples.

@@ -3,7 +3,7 @@
     network = open_network(loaded, device, "auto")
     detector = VideoDetector(loaded, config, device, network=network)
 
-Torch is always there. The other two compute an exported file (`runtime.exported`), which lies in
+Torch is always available. The other two compute an exported file (`runtime.exported`), kept in
 the model's folder or in a cache, and is made on first use where that takes a second or two. Every
 export has to answer like torch on two crops before it is used.
 """
@@ -41,12 +41,12 @@ from .network import DTYPES, CropNetwork, TorchNetwork
 logger = logging.getLogger(__name__)
 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
-# Which runtime serves where both are installed and no export says otherwise; see docs/speed.md.
+# Which runtime serves where both are installed and no export states another one; see docs/speed.md.
 PREFERRED = ("openvino", "onnx")
 # Networks up to this size are exported on first use; of the paper's only ResNet-34 is.
 MOST_EXPORTED_UNASKED = 60_000_000
 # Largest difference of probabilities, from torch: an int8 network is another network, this only
-# tells it from a broken one.
+# only finds a broken one.
 TOLERANCE = 1e-3
 INT8_TOLERANCE = 0.25
 

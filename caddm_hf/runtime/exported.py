@@ -1,4 +1,4 @@
-"""An exported network: one ONNX file, what it must say of itself, and where it lies.
+"""An exported network: one ONNX file, what it must state, and where it is kept.
 
 ONNX Runtime and OpenVINO both read it, so there is one format and one set of checks. A file is
 data from outside until `read_exported` has looked at it: it is small enough, refers to no other
@@ -120,7 +120,7 @@ def read_exported(path: Path, loaded: LoadedModel, model_fingerprint: str) -> Ex
 
     Args:
         path: the file.
-        loaded: the model it shall stand for.
+        loaded: the model that the export must be of.
         model_fingerprint: of that model.
 
     Raises:
@@ -227,7 +227,7 @@ def _read_bounded(path: Path, loaded: LoadedModel) -> bytes:
 
 
 def _metadata(path: Path, model) -> dict:
-    """What the file says of itself; other entries could steer a runtime."""
+    """Return what the file states; other entries could steer a runtime."""
     entries = {entry.key: entry.value for entry in model.metadata_props}
     text = entries.get(METADATA_KEY, "")
     if set(entries) != {METADATA_KEY} or len(text) > MOST_METADATA:
@@ -246,7 +246,7 @@ def _stale(path: Path, reason: str) -> ModelError:
 
 
 def _check_operators(model) -> None:
-    """Standard operators without subgraphs, and tensors that lie in the file itself."""
+    """Standard operators without subgraphs, and tensors stored in the file itself."""
     import onnx
 
     graph = model.graph
