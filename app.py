@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from caddm_hf.cli.arguments import WRONG_USE, Parser, whole_number
@@ -164,7 +165,8 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
         own = guarded_runner(
             options.model, options.revision, config, limits, options.at_once, options.backend
         )
-    try:
+    with ExitStack() as at_the_end:
+        at_the_end.callback(own.close)
         own.start()
         # Imported while the worker loads the model.
         from caddm_hf.page.assets import page_css, page_theme
@@ -188,8 +190,11 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             options.any_model or only_here(options),
             options.model,
         )
+        at_the_end.callback(models.close)
+        kept = KeptResults()
+        at_the_end.callback(kept.close)
         line = Line(options.at_once, options.longest_line)
-        page = build_page(models, facts, examples, line, KeptResults())
+        page = build_page(models, facts, examples, line, kept)
         # Whoever waits holds one of Gradio's own places; it must not be what limits.
         places = options.at_once + options.longest_line + 50
         try:
@@ -229,8 +234,6 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             page.server.config.timeout_graceful_shutdown = GRACE_S
             page.close(verbose=False)
         return 0
-    finally:
-        own.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -238,7 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        login = login_from(os.environ.get("CADDM_PAGE_LOGIN"))
+        # Removed, because workers inherit the environment.
+        login = login_from(os.environ.pop("CADDM_PAGE_LOGIN", None))
     except ValueError as error:
         parser.error(str(error))
     if options.mcp and importlib.util.find_spec("mcp") is None:

@@ -129,7 +129,7 @@ def timed_piece(job: PieceJob) -> float:
     """Makes a piece; the CPU seconds it took."""
     start = time.process_time()
     result = build_piece(job)
-    assert result.error is None, result.error
+    assert result["error"] is None, result["error"]
     return time.process_time() - start
 
 
@@ -173,7 +173,7 @@ def prepare_only(root: str) -> None:
     with tempfile.TemporaryDirectory() as out:
         for group in groups_of(root):
             result = build_piece(PieceJob(root, out, group, OPTIONS))
-            assert result.error is None, result.error
+            assert result["error"] is None, result["error"]
     # Not getrusage: its figure begins with the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

@@ -31,7 +31,7 @@ from caddm_hf.cli.arguments import INTERRUPTED, UNFINISHED, WRONG_USE, Parser, w
 from caddm_hf.core.errors import UserError
 from caddm_hf.core.hub_ids import HUB_ID
 from caddm_hf.dataset.splits import SPLITS
-from caddm_hf.guard.engines import ENGINES, Engine, EngineError, Lost, open_engine
+from caddm_hf.guard.engines import ENGINES, Engine, EngineError, LostHandler, open_engine
 from caddm_hf.guard.pool import ended_by_sigterm
 from caddm_hf.preparation.collection import (
     Collection,
@@ -270,7 +270,11 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     pieces = collection.missing_pieces(options.root)
     total = sum(len(group.records) for group in collection.plan.groups)
     waiting = sum(len(job.group.records) for job in pieces)
-    with open_engine(options.engine, options.workers, options.ray_address) as engine:
+    # File systems elsewhere may ask for credentials; local files do not.
+    remote = "://" in options.root or "://" in options.out
+    with open_engine(
+        options.engine, options.workers, options.ray_address, keep_secrets=remote
+    ) as engine:
         with tqdm(total=total, initial=total - waiting, unit="video", file=sys.stderr) as bar:
             if not _do(engine, build_piece, pieces, bar, lost_piece):
                 return None
@@ -288,24 +292,24 @@ def _do(
     function: Callable[..., JobResult],
     jobs: list,
     bar: tqdm,
-    lost: Lost | None = None,
+    lost: LostHandler | None = None,
 ) -> bool:
     """Runs jobs and shows how far they are; whether all could be done."""
     counts = Counter()
     undone = 0
     for result in engine.map(function, jobs, lost):
-        if result.error is not None:
+        if result["error"] is not None:
             undone += 1
-            tqdm.write(f"error: {result.error}", file=sys.stderr)
+            tqdm.write(f"error: {result['error']}", file=sys.stderr)
             if undone == MOST_UNDONE:
                 break
-        for account in result.accounts:
+        for account in result["accounts"]:
             counts["kept"] += account["frames_kept"]
             counts["dropped"] += account["frames_wanted"] - account["frames_kept"]
             counts["failed"] += account["failure"] is not None
         if counts:
             bar.set_postfix(counts, refresh=False)
-        bar.update(max(1, len(result.accounts)) if result.error is None else 0)
+        bar.update(max(1, len(result["accounts"])) if result["error"] is None else 0)
     if undone:
         tqdm.write(
             "error: not everything could be done; the same command tries the rest again",

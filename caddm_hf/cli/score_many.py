@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tqdm import tqdm
 
 from ..core.atomic_files import remove_abandoned, write_atomically
-from ..core.liveness import sign_of_life
+from ..core.liveness import heartbeat
 from ..guard.child import is_want_of_memory
 from ..guard.engines import Engine, EngineError, open_engine
 from ..guard.limits import WorkerLostError
@@ -104,7 +104,13 @@ def score_at_scale(options: ScoreOptions) -> int:
             model_name = _detector(settings).name
             jobs = [ScoreJob(video, settings, model_name) for video in missing]
             with (
-                open_engine(options.engine, options.workers, options.ray_address) as engine,
+                open_engine(
+                    options.engine,
+                    options.workers,
+                    options.ray_address,
+                    partial(_load_in_worker, settings),
+                    keep_secrets=any(is_remote(video) for video in missing),
+                ) as engine,
                 tqdm(total=len(videos), initial=len(videos) - len(jobs), unit="file") as bar,
             ):
                 if not _score_jobs(engine, jobs, folder, bar):
@@ -219,7 +225,7 @@ def score_video(job: ScoreJob) -> dict:
     try:
         detector = _detector(job.settings)
         with _local_copy(job.video) as path:
-            report = detector(path, progress=lambda *_: sign_of_life(), name=name)
+            report = detector(path, progress=lambda *_: heartbeat(), name=name)
         return report.to_dict() | {"error": None}
     except MediaError as error:
         return failure_dict(name, job.model_name, str(error))
@@ -245,6 +251,14 @@ def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
     )
 
 
+def _load_in_worker(settings: ScoringSettings) -> None:
+    """Load the detector before the first job, while the Hub's token is in the environment."""
+    import torch
+
+    torch.set_num_threads(1)
+    _detector(settings)
+
+
 @lru_cache(maxsize=1)
 def _detector(settings: ScoringSettings) -> "VideoDetector":
     """One in a worker."""
@@ -259,10 +273,15 @@ def _detector(settings: ScoringSettings) -> "VideoDetector":
     )
 
 
+def is_remote(video: str) -> bool:
+    """Whether a video is on another file system, which may ask for credentials."""
+    return "://" in video and not video.startswith(("http://", "https://"))
+
+
 @contextmanager
 def _local_copy(video: str) -> Iterator[str]:
     """A path the detector can open; a file on another file system is fetched for as long."""
-    if "://" not in video or video.startswith(("http://", "https://")):
+    if not is_remote(video):
         yield video
         return
     fs, path = url_to_fs(video)

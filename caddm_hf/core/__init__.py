@@ -1,9 +1,9 @@
-"""What every package may use: whole files, errors, signs of life.
+"""What every package may use: atomic files, errors, heartbeats.
 
-    atomic_files    files and folders that are there whole or not at all
+    atomic_files    files and folders that are complete or absent
     errors          UserError, whose message is one sentence for the user; first line of any error
     hub_ids         the form of a repository's name on the Hub
-    liveness        signs of life of long work, and where it can be stopped
+    liveness        heartbeats of long work, and where it can be stopped
     memory          returns freed memory to the system
     options         options of a command as the fields of a dataclass
     random_streams  no two uses of randomness draw the same numbers

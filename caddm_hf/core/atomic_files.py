@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, whenever the process or machine dies."""
+"""Files and folders that are complete or absent, whenever the process or machine dies."""
 
 import os
 import re
@@ -25,9 +25,9 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends without an exception.
+    """Open a binary file that replaces `path` when the block ends without an exception.
 
-    What a killed process left of the same file is removed.
+    Parts of the same file that a killed process left behind are removed.
     """
     remove_abandoned(path.parent, path.name)
     partial = path.with_name(f"{PARTIAL_PREFIX}{os.getpid()}-{path.name}")
@@ -44,7 +44,7 @@ def write_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def make_folder_atomically(folder: Path) -> Iterator[Path]:
-    """A new folder that gets its name when the block ends without an exception.
+    """Make a folder that gets its name when the block ends without an exception.
 
     Yields:
         the folder to fill, under another name.
@@ -71,7 +71,7 @@ def make_folder_atomically(folder: Path) -> Iterator[Path]:
 
 
 def remove_folder_atomically(folder: Path) -> None:
-    """Remove a folder so that a half-removed one never bears its name."""
+    """Rename a folder and remove it, so that its name never refers to a part of it."""
     doomed = folder.with_name(f"{PARTIAL_PREFIX}{folder.name}-old")
     shutil.rmtree(doomed, ignore_errors=True)
     folder.rename(doomed)
@@ -79,11 +79,11 @@ def remove_folder_atomically(folder: Path) -> None:
 
 
 def remove_abandoned(folder: Path, name: str | None = None) -> None:
-    """Remove half-written files whose writer is dead; those of living processes stay.
+    """Remove half-written files of processes that no longer run.
 
     Args:
-        folder: where `write_atomically` wrote.
-        name: of one file; by default of all.
+        folder: in which `write_atomically` wrote.
+        name: of one file; None for all.
     """
     for path in folder.glob(f"{PARTIAL_PREFIX}*"):
         match = ABANDONED.fullmatch(path.name)
@@ -104,7 +104,7 @@ def _is_alive(process_id: int) -> bool:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what an interrupted process left half done in a folder."""
+    """Remove all half-written files and folders in a folder."""
     for path in folder.glob(f"{PARTIAL_PREFIX}*"):
         if path.is_dir():
             shutil.rmtree(path)

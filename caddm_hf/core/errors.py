@@ -1,4 +1,4 @@
-"""The errors whose message is one sentence for the user, and the first line of any error."""
+"""Errors whose message is one sentence for the user, and the first line of any error."""
 
 
 class UserError(ValueError):
@@ -6,11 +6,11 @@ class UserError(ValueError):
 
 
 class TrainingError(UserError):
-    """A run that cannot start or go on; the message is one sentence for the user."""
+    """A training run cannot start or continue; the message is one sentence for the user."""
 
 
 class ModelError(UserError):
-    """A model that cannot be used; the message is one sentence for the person who chose it."""
+    """A model cannot be used; the message is one sentence for the user."""
 
 
 def first_line(error: BaseException) -> str:

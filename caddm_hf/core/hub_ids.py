@@ -1,4 +1,4 @@
-"""What the name of a repository on the Hub looks like."""
+"""The form of a repository's id on the Hub."""
 
 import re
 

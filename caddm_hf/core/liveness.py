@@ -1,48 +1,57 @@
-"""Signs of life from deep inside a long step, for the process that watches this one.
+"""Heartbeats from inside a long step, for the process that watches this one.
 
-Code that may be busy for long without saying so (reading a large file, a download) calls
-`sign_of_life` or `checkpoint` wherever it has got on. Where nobody watches they do nothing.
-`guard.pool` is what watches: silence is how it knows that a worker hangs.
+Code that may run for long without other output (reading a large file, a download) calls
+`heartbeat` or `checkpoint` whenever it has made progress. Without a watcher these functions do
+nothing. In a worker of `guard.pool` the watcher reports to the parent process, which ends a worker
+that is silent for too long.
 """
 
+from collections.abc import Callable
 from typing import Protocol
+
+# Called with the name of a stage, the steps done and the steps in total.
+Progress = Callable[[str, int, int], None]
 
 
 class Watcher(Protocol):
-    """Who wants to know."""
+    """Receives the heartbeats of this process."""
 
-    def alive(self) -> None:
-        """Something has moved; must not raise."""
+    def heartbeat(self) -> None:
+        """The process has made progress. Must not raise."""
 
     def checkpoint(self) -> None:
-        """Something has moved; raises where the work is to be stopped."""
+        """The process has made progress. Raises if the work is to stop."""
 
-    def now_at(self, step: str) -> None:
-        """A new step has begun, whose time counts from here."""
+    def begin_step(self, name: str) -> None:
+        """A new step has begun. Limits on time count from here."""
 
 
 _watcher: Watcher | None = None
 
 
-def be_watched(watcher: Watcher | None) -> None:
-    """From now on this process tells that watcher; None ends it."""
+def set_watcher(watcher: Watcher | None) -> None:
+    """Send this process's heartbeats to `watcher`, or to none."""
     global _watcher
     _watcher = watcher
 
 
-def sign_of_life() -> None:
-    """Something has moved. Never raises, so it may be called from native code's callbacks."""
+def heartbeat() -> None:
+    """Report progress. Never raises, so callbacks of native code may call it."""
     if _watcher is not None:
-        _watcher.alive()
+        _watcher.heartbeat()
 
 
 def checkpoint() -> None:
-    """Something has moved, and this is a place to stop at if the work is no longer wanted."""
+    """Report progress, and raise if the work is no longer wanted."""
     if _watcher is not None:
         _watcher.checkpoint()
 
 
-def now_at(step: str) -> None:
-    """A new step has begun: its name is told if this process is lost in it; "" is no step."""
+def begin_step(name: str) -> None:
+    """Begin a new step.
+
+    Args:
+        name: reported if this process is lost during the step; "" for no step.
+    """
     if _watcher is not None:
-        _watcher.now_at(step)
+        _watcher.begin_step(name)

@@ -1,21 +1,21 @@
-"""The detector in a guarded worker: called like `VideoDetector`, with harm kept from this process.
+"""The detector in a worker process: called like `VideoDetector`, without its risks.
 
     with GuardedDetector(DetectorSource(model="user/name")) as detector:
         report = detector("clip.mp4")
 
-It is there before the model is: `start` loads that in the background, and torch with it, which
-this process need not import unless it wants whole reports.
+A `GuardedDetector` can be used before its model is loaded: `start` loads the model, and torch with
+it, in the background. The process that uses it imports torch only for whole reports.
 """
 
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..guard.limits import GuardLimits, StartError, WorkerLostError
-from ..guard.pool import GuardedWorkers
+from ..core.liveness import Progress
+from ..guard.limits import GuardLimits, JobFailedError, StartError, WorkerLostError
+from ..guard.pool import WorkerPool
 from ..media.names import shown_address, shown_name
 from .config import DetectionConfig
 
@@ -25,12 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectorFacts", "DetectorSource", "GuardedDetector", "StartError"]
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True)
 class DetectorFacts:
-    """What a worker says of its detector; as the attributes of `VideoDetector`."""
+    """Facts about the detector in a worker; as the attributes of `VideoDetector`."""
 
     name: str
     revision: str | None
@@ -39,15 +37,15 @@ class DetectorFacts:
 
 @dataclass(frozen=True)
 class DetectorSource:
-    """Which detector workers load.
+    """The detector that workers load.
 
     Attributes:
         model: folder or Hub id; None for the bundled one.
         revision: on the Hub.
-        device: of torch; None for a GPU where there is one.
-        config: how videos are looked at.
-        backend: what computes the network, as `runtime.backends` names it.
-        one_thread: whether a worker keeps to one thread, as where there are several.
+        device: of torch; None for a GPU if there is one.
+        config: of the detector.
+        backend: what computes the network; one of `runtime.names.BACKENDS`.
+        one_thread: whether each worker uses one thread of torch only.
     """
 
     model: str | None = None
@@ -57,11 +55,11 @@ class DetectorSource:
     backend: str = "auto"
     one_thread: bool = False
 
-    def __call__(self) -> "_DetectorAtWork":
-        """Loads it; in a worker.
+    def __call__(self) -> "_LoadedDetector":
+        """Load the detector, in a worker.
 
         Raises:
-            ValueError: in one sentence, why it cannot be used.
+            ValueError: the detector cannot be used; one sentence says why.
         """
         # Only workers need torch, and loading it takes seconds.
         import torch
@@ -72,7 +70,7 @@ class DetectorSource:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        # One sentence is told when the Hub does not answer; its client would print each retry.
+        # An error says in one sentence that the Hub does not answer; its client would log each try.
         hub_logging.set_verbosity(hub_logging.CRITICAL)
         if self.one_thread:
             torch.set_num_threads(1)
@@ -84,14 +82,14 @@ class DetectorSource:
                 self.backend,
                 revision=None if self.model is None else self.revision,
             )
-        except RuntimeError as error:  # torch's, such as of a device that is not there
+        except RuntimeError as error:  # of torch, such as for a missing device
             raise ValueError(str(error)) from error
-        return _DetectorAtWork(detector)
+        return _LoadedDetector(detector)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A job: arguments of `VideoDetector.__call__`, and whether its JSON is enough."""
+class _Job:
+    """Arguments of `VideoDetector.__call__`, and whether pictures are left out of the report."""
 
     video: str
     frames: int | None
@@ -99,26 +97,31 @@ class _Look:
     as_dict: bool
 
 
-class _DetectorAtWork:
-    """In a worker: answers jobs."""
+class _LoadedDetector:
+    """Answers jobs in a worker, with JSON values and arrays."""
 
     def __init__(self, detector: "VideoDetector"):
         self._detector = detector
-        self.facts = DetectorFacts(
-            detector.name, detector.revision, bool(detector.model.config.trained)
-        )
+        self.facts = {
+            "name": detector.name,
+            "revision": detector.revision,
+            "trained": bool(detector.model.config.trained),
+        }
 
-    def __call__(self, job: _Look, tell: Progress) -> Any:
-        report = self._detector(job.video, frames=job.frames, progress=tell, name=job.name)
-        return report.to_dict() if job.as_dict else report
+    def __call__(self, job: _Job, progress: Progress) -> dict[str, Any]:
+        # Imported here because the parent, too, imports this module, without torch.
+        from ..report.transport import report_to_data
+
+        report = self._detector(job.video, frames=job.frames, progress=progress, name=job.name)
+        return report.to_dict() if job.as_dict else report_to_data(report)
 
 
 class GuardedDetector:
-    """A detector behind a guard; safe to use from several threads.
+    """A detector in worker processes. Several threads may use it at once.
 
     Args:
-        source: which detector.
-        limits: what a video may cost beyond `DetectionConfig.limits`.
+        source: the detector that workers load.
+        limits: what a video may cost, beside `DetectionConfig.limits`.
         workers: videos at once.
     """
 
@@ -128,7 +131,7 @@ class GuardedDetector:
         limits: GuardLimits = GuardLimits(),
         workers: int = 1,
     ):
-        self._workers = GuardedWorkers(source, limits, workers)
+        self._workers = WorkerPool(source, limits, workers)
 
     def __enter__(self) -> "GuardedDetector":
         return self
@@ -137,19 +140,26 @@ class GuardedDetector:
         self.close()
 
     def start(self) -> None:
-        """Has a worker load the model, and does not wait for it."""
+        """Have a worker load the model, without waiting for it."""
         self._workers.start()
 
     def facts(self) -> DetectorFacts:
-        """What there is to know of the detector; waits until it is loaded.
+        """Wait until the detector is loaded, and return facts about it.
 
         Raises:
-            StartError: in one sentence, why it cannot be used.
+            StartError: the detector cannot be used; one sentence says why.
         """
-        return self._workers.facts()
+        match self._workers.facts():
+            case {
+                "name": str(name),
+                "revision": str() | None as revision,
+                "trained": bool(trained),
+            }:
+                return DetectorFacts(name, revision, trained)
+        raise StartError("The process that does the work did not load a detector.")
 
     def close(self) -> None:
-        """Ends the workers, at work or not, and removes their files."""
+        """End the workers, whether they have jobs or not, and delete their files."""
         self._workers.close()
 
     def __call__(
@@ -165,19 +175,26 @@ class GuardedDetector:
         Args:
             video: path or http(s) URL.
             frames: sampled frames, if not the configured number.
-            progress: called in this thread with (stage, done, total); an `Exception` it raises
-                stops the work and is raised again.
+            progress: called in this thread with (stage, done, total). An `Exception` that it
+                raises stops the work and is raised again.
             name: what the report calls the video, if not by its path or URL.
             stop: setting it ends the work within seconds.
 
         Raises:
-            MediaError: in one sentence, why the file cannot be used; `WorkerLostError` where it
-                took the worker along.
+            MediaError: the file cannot be used; one sentence says why. `WorkerLostError` if the
+                worker was lost.
             JobStoppedError: `stop` was set, or the detector was closed.
-            JobFailedError: something unforeseen happened.
+            JobFailedError: an unexpected exception, or an answer that is no report.
             StartError: the detector cannot be loaded.
         """
-        return self._run(video, frames, progress, name, stop, as_dict=False)
+        from ..report.files import ReportError
+        from ..report.transport import report_from_data
+
+        data = self._run(video, frames, progress, name, stop, as_dict=False)
+        try:
+            return report_from_data(data)
+        except ReportError as error:
+            raise JobFailedError(str(error), "") from error
 
     def summary(
         self,
@@ -187,8 +204,16 @@ class GuardedDetector:
         name: str | None = None,
         stop: threading.Event | None = None,
     ) -> dict:
-        """As calling it, but `VideoReport.to_dict()` alone, for which torch is not imported."""
-        return self._run(video, frames, progress, name, stop, as_dict=True)
+        """As calling the detector, but return `VideoReport.to_dict()`, without importing torch."""
+        summary = self._run(video, frames, progress, name, stop, as_dict=True)
+        match summary:
+            case {"video": str(), "verdict": "real" | "fake", "fake_probability": float()} | {
+                "video": str(),
+                "verdict": "cannot_tell",
+                "reason": str(),
+            } if isinstance(summary.get("people"), list):
+                return summary
+        raise JobFailedError("The worker did not return a report.", "")
 
     def _run(
         self,
@@ -199,14 +224,14 @@ class GuardedDetector:
         stop: threading.Event | None,
         as_dict: bool,
     ) -> Any:
-        job = _Look(os.fspath(video), frames, name, as_dict)
+        job = _Job(os.fspath(video), frames, name, as_dict)
         try:
             return self._workers.run(job, progress, stop)
         except WorkerLostError as loss:
             raise loss.about(_shown(job)) from None
 
 
-def _shown(job: _Look) -> str:
+def _shown(job: _Job) -> str:
     if job.name is None and "://" in job.video:
         return shown_address(job.video)
     return shown_name(Path(job.name or job.video))

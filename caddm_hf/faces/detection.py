@@ -1,7 +1,7 @@
-"""Faces with five points in every sampled frame: MTCNN behind one interface.
+"""Finds faces, each with five points, in frames of any size, with MTCNN.
 
-The MTCNN weights come inside the facenet-pytorch wheel, so nothing is downloaded. Serving and
-data preparation find faces through this file, so that both see the same crops.
+The MTCNN weights are part of the facenet-pytorch wheel, so nothing is downloaded. Serving and data
+preparation both find faces through this module, so that a network gets the same crops.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ import torch
 
 from .mtcnn import SMALLEST_FACE_PX, MtcnnCascade
 
-# More frames at once fall out of the processor's cache, and are longer in coming.
+# Larger batches exceed the processor's cache and are not faster.
 FRAMES_AT_ONCE = 4
-# Black border, as a share of the longer side, for faces at the rim.
+# Width of the black border for faces at the frame's edge, as a share of the longer side.
 BORDER_SHARE = 1 / 3
-# Without windows of less than half its size a face is found where and as it is with them.
+# A face is found identically when windows smaller than half its size are skipped.
 FACE_TO_WINDOW = 2.0
-# The last network's window before its box is refined, as a multiple of the refined box.
+# Size of the last network's window as a multiple of the refined box.
 WINDOW_MARGIN = 1.1
 
 
@@ -28,8 +28,8 @@ class DetectedFace:
     """One face in one frame.
 
     Attributes:
-        box_xyxy: (4,) float32, pixels of the frame; may reach over its rim.
-        confidence: the detector's, in [0, 1].
+        box_xyxy: (4,) float32, pixels of the frame; may reach beyond its edges.
+        confidence: of the detector, in [0, 1].
         landmarks_xy: (5, 2) float32, pixels of the frame: left eye, right eye, nose tip, left
             and right mouth corner (left = smaller x in an upright face).
     """
@@ -52,17 +52,17 @@ class DetectedFace:
 class FaceDetector:
     """MTCNN on frames of bounded size.
 
-    Where a face reaches the frame's rim the frame is searched again with a black border: MTCNN
-    cuts its windows off at the rim and squeezes what is left, which moves the five points (by
-    a median of 16 px on face crops of 224 px cut tightly).
+    If a face reaches the frame's edge, the frame is searched again with a black border. MTCNN
+    crops its windows at the edge and stretches the rest, which moves the five points (by a median
+    of 16 px on face crops of 224 px cut tightly).
 
     Args:
-        max_side: frames are shrunk so that the longer side has at most this many pixels
-            before faces are sought; boxes and points are given in the full frame.
-        least_confidence: faces the last network is less sure of are dropped.
-        device: torch device, `None` for the CPU.
-        wanted_px: the larger side from which on a face matters, in pixels of the frame. Where
-            `search` finds one so large in a frame of a video, it may pass over smaller ones.
+        max_side: frames are scaled down so that the longer side has at most this many pixels
+            before they are searched; boxes and points refer to the full frame.
+        least_confidence: faces of lower confidence are dropped.
+        device: torch device, None for the CPU.
+        wanted_px: the larger side, in pixels of the frame, from which on a face matters. If
+            `search` finds such a face in a frame of a video, it may skip smaller ones.
     """
 
     def __init__(
@@ -87,29 +87,30 @@ class FaceDetector:
 
         Args:
             frames_rgb: (H, W, 3) uint8 frames, of one size or of several.
-            border_if_empty: look again with a border where no face is found, which finds the
-                face in a picture cut tightly around it.
+            border_if_empty: search frames without a face again with a border, which finds the
+                face in a picture that is cut tightly around it.
 
         Returns:
-            for each frame its faces, largest first.
+            the faces of each frame, largest first.
         """
         return self._detect(frames_rgb, self.max_side, border_if_empty)
 
     def search(
         self, frames_rgb: Sequence[np.ndarray], still: bool = False
     ) -> list[list[DetectedFace]]:
-        """Find faces as serving and data preparation do: again, larger, where there are none.
+        """Find the faces of each frame, as serving and data preparation do.
 
-        Windows for faces too small to matter are most of a search. So where there is a larger
-        face in the first frame, small ones are sought there, and in frames without a larger one.
+        Windows for faces too small to matter take most of the time. If the first frame has a face
+        that matters, small faces are searched for only in this frame, and in frames without a
+        face that matters.
 
         Args:
             frames_rgb: (H, W, 3) uint8 frames of one video.
-            still: a picture, which unlike a frame of a video may be cut tightly around a face.
+            still: whether the frame is a picture, which may be cut tightly around a face.
 
         Returns:
-            as `detect`. Frames that are larger than `max_side` are searched at twice that size
-            if no face is found in any of them.
+            as `detect`. If no frame has a face, and the frames are larger than `max_side`, they
+            are searched again at twice that size.
         """
         zoom = min(1.0, self.max_side / max(max(frame.shape[:2]) for frame in frames_rgb))
         if still or not self._cascade.leaves_out(self.wanted_px * zoom):
@@ -124,7 +125,7 @@ class FaceDetector:
     def _detect_like(
         self, before: list[DetectedFace], frames_rgb: Sequence[np.ndarray]
     ) -> list[list[DetectedFace]]:
-        """Faces that matter, if some did in the frame before; all in frames without any."""
+        """As `detect`, but skip small faces if an earlier frame has faces that matter."""
         smallest = min(filter(self._matters, before), key=lambda face: face.size_px, default=None)
         if smallest is None:
             return self.detect(frames_rgb)
@@ -194,8 +195,8 @@ class FaceDetector:
     def _search(
         self, frames: np.ndarray, to_frame: np.ndarray, border: int, smallest_px: float
     ) -> list[list[DetectedFace]]:
-        """Faces in (N, h, w, 3) shrunk frames, in the coordinates of the full ones."""
-        # The pyramid needs one level at least: more black on the far sides moves nothing.
+        """Find faces in (N, h, w, 3) scaled frames; the result refers to the full frames."""
+        # The pyramid needs at least one level. Black at the right and bottom moves no face.
         missing = [max(0, SMALLEST_FACE_PX + 4 - side - 2 * border) for side in frames.shape[1:3]]
         rows_cols = [(border, border + lacking) for lacking in missing]
         if border or any(missing):
@@ -221,7 +222,7 @@ class FaceDetector:
 
 
 def _reaches_rim(face: DetectedFace, size_hw: tuple[int, int]) -> bool:
-    """Whether the square window around a face, which MTCNN looks at, leaves the frame."""
+    """Whether the square window of MTCNN around a face reaches beyond the frame."""
     centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
     half = WINDOW_MARGIN * face.size_px / 2
     height, width = size_hw

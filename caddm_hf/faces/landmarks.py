@@ -1,8 +1,4 @@
-"""Where the face is in a crop, and putting one picture into another there.
-
-Masks: the outline of a face from its landmarks, filled, deformed and softened. Blending: alpha
-and Poisson, both through a soft mask. Everything works in the pixels of the picture it is given
-and returns new arrays.
+"""Computes five points, the outline and a mask of a face from its landmarks.
 
 Landmarks are (5, 2), (68, 2) or (81, 2), xy in pixels: five points as in `face_alignment`; 68 in
 the order of the 300-W annotation (jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67);
@@ -16,11 +12,11 @@ from ..model.face_alignment import fit_similarity, invert_matrix, transform_poin
 
 LANDMARK_COUNTS = (5, 68, 81)
 
-# A face in units of the distance between the eyes' centres: x right, y down, z towards the
-# camera, origin midway between the eyes. The depths let a turned head be told from its nose: the
-# outline lies behind the eyes, the nose before them, so they move apart. The outline covers what
-# the convex hull of 68 landmarks covers, brows to chin; half of it is given, from the middle of
-# the brows round to the chin, and the other half is its mirror image.
+# A mean face in units of the distance between the eyes' centres: x right, y down, z towards the
+# camera, origin midway between the eyes. The depths show how far a head is turned: the outline
+# lies behind the eyes and the nose before them, so they move in opposite directions. The outline
+# covers the convex hull of 68 landmarks, brows to chin. Its half from the middle of the brows to
+# the chin is listed; the other half is the mirror image.
 MEAN_FIVE_XYZ = np.array(
     [(-0.5, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.58, 0.42), (-0.4, 1.08, 0.1), (0.4, 1.08, 0.1)]
 )
@@ -43,7 +39,11 @@ MEAN_OUTLINE_XYZ = np.concatenate([HALF_OUTLINE_XYZ, HALF_OUTLINE_XYZ[-2:0:-1] *
 
 
 def check_points(points_xy: np.ndarray) -> np.ndarray:
-    """The landmarks as float64, or a ValueError that says what is wrong with them."""
+    """The landmarks as float64.
+
+    Raises:
+        ValueError: they have another shape than (5 | 68 | 81, 2), or are not finite.
+    """
     points_xy = np.asarray(points_xy, dtype=np.float64)
     if points_xy.ndim != 2 or points_xy.shape[1] != 2 or len(points_xy) not in LANDMARK_COUNTS:
         raise ValueError(
@@ -55,7 +55,7 @@ def check_points(points_xy: np.ndarray) -> np.ndarray:
 
 
 def five_points(points_xy: np.ndarray) -> np.ndarray:
-    """Eyes, nose tip and mouth corners out of 5, 68 or 81 landmarks; (5, 2) float64."""
+    """Eyes, nose tip and mouth corners from 5, 68 or 81 landmarks; (5, 2) float64."""
     points_xy = check_points(points_xy)
     if len(points_xy) == 5:
         return points_xy
@@ -66,14 +66,14 @@ def five_points(points_xy: np.ndarray) -> np.ndarray:
 def face_outline(points_xy: np.ndarray, forehead: float = 0.0) -> np.ndarray:
     """The convex outline of a face.
 
-    With five points it is a mean face's outline: the similarity that fits the mean face's five
-    points to the given ones, and on top of it, for a turned head, a shift in proportion to depth
-    that explains best (least squares) where the points still differ. A full affine fit would
-    take a smile for a short face. With 68 or 81 landmarks it is their convex hull.
+    With five points, the outline of a mean face is moved by the similarity that fits the mean
+    face's five points to the given ones. A shift in proportion to depth is added for a turned
+    head, fitted by least squares to the remaining differences. A full affine fit would mistake a
+    smile for a short face. With 68 or 81 landmarks, the outline is their convex hull.
 
     Args:
         points_xy: (5 | 68 | 81, 2).
-        forehead: how far the part above the eyes is moved up, in eye distances (0: as it is).
+        forehead: how far the part above the eyes is moved up, in eye distances; 0 for not at all.
 
     Returns:
         (N, 2) float64, xy, a convex polygon.
@@ -107,7 +107,7 @@ def _depth_and_one(points_xyz: np.ndarray) -> np.ndarray:
 def fill_outline(outline_xy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 mask, 255 inside the convex outline and 0 outside."""
     mask = np.zeros(size_hw, np.uint8)
-    # Far outside points would overflow OpenCV's integer coordinates.
+    # Points far outside would overflow OpenCV's integer coordinates.
     corners = np.clip(np.round(outline_xy), -10_000, 10_000).astype(np.int32)
     cv2.fillConvexPoly(mask, corners, 255)
     return mask

@@ -1,10 +1,10 @@
-"""MTCNN's three networks in cascade, over a batch of equally large frames.
+"""Runs MTCNN's three networks on a batch of frames of one size.
 
-The networks, their weights and the box arithmetic are facenet-pytorch's; what is done anew here
-took most of its time: how pixels reach the networks, and PReLU with pooling. The pyramid's levels
-and the candidates' windows are averaged out of one table of sums for each frame, in whole numbers
-and for all windows at once, and the networks run channels-last. Boxes, points and confidences
-are those of facenet-pytorch's `detect_face`, up to the rounding of float32.
+The networks, their weights and the box arithmetic are facenet-pytorch's. Two parts that took most
+of its time are replaced: the computation of the networks' input pixels, and PReLU with pooling.
+The pyramid's levels and the candidates' windows are averaged from one summed-area table a frame,
+in integers and for all windows at once, and the networks run channels-last. Boxes, points and
+confidences equal those of facenet-pytorch's `detect_face`, up to the rounding of float32.
 """
 
 from collections.abc import Callable
@@ -24,17 +24,17 @@ from facenet_pytorch.models.utils.detect_face import (
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-# The smallest face that is sought, in pixels; the first network sees windows of 12 px.
+# The smallest face that is searched for, and the windows of the three networks, in pixels.
 SMALLEST_FACE_PX = 20
 FIRST_WINDOW_PX = 12
 SECOND_WINDOW_PX = 24
 THIRD_WINDOW_PX = 48
 CHANNELS = 3
-# MTCNN's own suppression of overlapping boxes.
+# MTCNN's thresholds of intersection over union, above which the weaker box is dropped.
 LEVEL_OVERLAP = 0.5
 OVERLAP = 0.7
-# On a CPU what a pass leaves between two layers should stay in a core's cache: several times as
-# many windows take almost twice the time for each. A GPU takes as many as fit.
+# Batch sizes. On a CPU the values between two layers should fit into a core's cache: with batches
+# several times as large, each window takes almost twice the time.
 FRAMES_AT_ONCE = 1
 SECOND_WINDOWS_AT_ONCE = 64
 THIRD_WINDOWS_AT_ONCE = 16
@@ -55,19 +55,20 @@ class MtcnnCascade:
         self._thresholds, self._factor = networks.thresholds, networks.factor
 
     def leaves_out(self, smallest_px: float) -> bool:
-        """Whether a search from that size on has fewer levels than one for all faces."""
+        """Whether a search from this size on has fewer pyramid levels than a full search."""
         return smallest_px >= SMALLEST_FACE_PX / self._factor
 
     @torch.inference_mode()
     def __call__(
         self, frames_rgb: np.ndarray, smallest_px: float = SMALLEST_FACE_PX
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Faces of each frame.
+        """Find the faces of each frame.
 
         Args:
             frames_rgb: (N, H, W, 3) uint8.
-            smallest_px: smaller windows are left out, but for the largest of them. From twice
-                as large on, faces are found where and as they are with all windows.
+            smallest_px: skip pyramid levels whose window is smaller than this, except the largest
+                such level. Faces of at least twice this size get the same boxes as in a full
+                search.
 
         Returns:
             for each frame (K, 5) float32, box xyxy and confidence, and (K, 5, 2) float32
@@ -83,7 +84,11 @@ class MtcnnCascade:
         ]
 
     def _propose(self, sums: np.ndarray, smallest_px: float) -> tuple[Tensor, Tensor]:
-        """First network, on each level of a pyramid: (K, 5) square boxes and whose they are."""
+        """First network, on each pyramid level.
+
+        Returns:
+            (K, 5) square boxes with confidences, and for each the index of its frame.
+        """
         height, width = sums.shape[1] - 1, sums.shape[2] - 1
         found, owners = [], []
         for scale in pyramid_scales(min(height, width), self._factor, smallest_px):
@@ -102,7 +107,7 @@ class MtcnnCascade:
         return rerec(torch.cat([moved, boxes[:, 4:5]], dim=1)), whose
 
     def _refine(self, sums: np.ndarray, boxes: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
-        """Second network: fewer and better placed boxes."""
+        """Second network: drop and refine boxes. Arguments and results as of `_propose`."""
         boxes, owners, windows = _windows(sums, boxes, owners, SECOND_WINDOW_PX)
         if not len(boxes):
             return boxes, owners
@@ -116,7 +121,7 @@ class MtcnnCascade:
     def _finish(
         self, sums: np.ndarray, boxes: Tensor, owners: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Third network: the faces, and five points of each."""
+        """Third network: the final boxes, their frames, and (K, 5, 2) points."""
         boxes, owners, windows = _windows(sums, boxes, owners, THIRD_WINDOW_PX)
         if not len(boxes):
             return boxes, owners, torch.zeros(0, 5, 2)
@@ -124,7 +129,7 @@ class MtcnnCascade:
         passed = scores[:, 1] > self._thresholds[2]
         boxes = torch.cat([boxes[passed, :4], scores[passed, 1:]], dim=1)
         owners, offsets, points = owners[passed], offsets[passed], points[passed]
-        # Points come in units of the window, first all x, then all y; pixels count from 1.
+        # Points are in units of the window, first all x, then all y; pixels count from 1.
         sides = boxes[:, 2:4] - boxes[:, :2] + 1
         points = points.view(-1, 2, 5) * sides[:, :, None] + boxes[:, :2, None] - 1
         boxes = bbreg(boxes, offsets)
@@ -132,12 +137,12 @@ class MtcnnCascade:
         return boxes[kept], owners[kept], points[kept].transpose(1, 2)
 
     def _second_network(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """facenet-pytorch's RNet with another pooling; (B, 4) offsets and (B, 2) scores."""
+        """facenet-pytorch's RNet with a faster pooling; (B, 4) offsets and (B, 2) scores."""
         network = self._second
         values = _pool_by_three(network.prelu1(network.conv1(values)))
         values = _pool_by_three(network.prelu2(network.conv2(values)))
         values = network.prelu3(network.conv3(values))
-        # Their dense layer wants columns first.
+        # The dense layer expects columns first.
         values = network.prelu4(network.dense4(values.permute(0, 3, 2, 1).flatten(1)))
         return network.dense5_2(values), network.dense5_1(values).softmax(dim=1)
 
@@ -150,16 +155,16 @@ class MtcnnCascade:
         return tuple(torch.cat(outputs) for outputs in zip(*parts, strict=True))
 
     def _on_device(self, pixels: np.ndarray) -> Tensor:
-        """(B, h, w, 3) means in 0..255 -> (B, 3, h, w) as the networks want them."""
+        """Convert (B, h, w, 3) means in 0..255 to (B, 3, h, w), scaled for the networks."""
         values = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
         return values.sub_(127.5).mul_(1 / 128)
 
 
 def _first_network(network: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:
-    """facenet-pytorch's PNet, with its slowest two steps, PReLU and max-pooling, in one.
+    """facenet-pytorch's PNet, with its two slowest steps, PReLU and max-pooling, swapped.
 
-    PReLU falls and then rises, or only rises, so over any window it is largest where its
-    argument is largest or smallest. Pooled first, it has a quarter of the values to work on.
+    PReLU decreases and then increases, or only increases. Its maximum over a window is therefore
+    at the largest or smallest argument, so PReLU is applied to a quarter of the values only.
 
     Returns:
         offsets (B, 4, h, w) and scores (B, 2, h, w), as `network(values)`.
@@ -174,7 +179,7 @@ def _first_network(network: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _over_pairs(of_two: Callable, values: Tensor, axis: int) -> Tensor:
-    """Minimum or maximum of neighbours 2k and 2k + 1 along an axis; a last odd one stays."""
+    """Minimum or maximum of neighbours 2k and 2k + 1 along an axis; an odd last one is kept."""
     pairs, odd = divmod(values.shape[axis], 2)
     first, second = values.narrow(axis, 0, 2 * pairs).unflatten(axis, (pairs, 2)).unbind(axis + 1)
     found = of_two(first, second)
@@ -182,9 +187,9 @@ def _over_pairs(of_two: Callable, values: Tensor, axis: int) -> Tensor:
 
 
 def _pool_by_three(values: Tensor) -> Tensor:
-    """Max-pooling over 3x3 in steps of 2, windows at the far rim cut off, axis by axis.
+    """Max-pooling over 3x3 with stride 2, axis by axis; windows are cropped at the far edge.
 
-    Twice as fast as torch's, which also notes where each maximum lies.
+    Twice as fast as torch's, which also computes the position of each maximum.
     """
     for axis in (2, 3):
         pooled = _over_pairs(torch.maximum, values, axis).narrow(axis, 0, values.shape[axis] // 2)
@@ -199,12 +204,13 @@ def _pool_by_three(values: Tensor) -> Tensor:
 def pyramid_scales(
     shorter_side: int, factor: float, smallest_px: float = SMALLEST_FACE_PX
 ) -> list[float]:
-    """The levels at which faces are sought, with windows from a small size to the whole frame.
+    """The scales of the pyramid, whose windows grow to the size of the frame.
 
     Args:
         shorter_side: of the frame, in pixels.
-        factor: from one level to the next.
-        smallest_px: the first level's windows are the largest up to this size, or of 20 px.
+        factor: from one scale to the next.
+        smallest_px: the windows of the first level are the largest of at most this size, or of
+            20 px if this is smaller.
     """
     scale = FIRST_WINDOW_PX / SMALLEST_FACE_PX
     side = shorter_side * scale
@@ -218,13 +224,13 @@ def pyramid_scales(
 
 
 def _bins(start: np.ndarray, length: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where `count` bins over pixels start and end: torch's "area" rule, whole pixels only.
+    """Divide ranges of pixels into `count` bins each, by the rule of torch's "area" resizing.
 
     Args:
-        start, length: (B,) of the ranges that are divided.
+        start, length: (B,) of the ranges.
 
     Returns:
-        two (B, count) arrays; bins may share pixels at their rims.
+        starts and ends of the bins, (B, count) each; neighbouring bins may share a pixel.
     """
     number = np.arange(count)
     begins = number * length[:, None] // count
@@ -233,19 +239,19 @@ def _bins(start: np.ndarray, length: np.ndarray, count: int) -> tuple[np.ndarray
 
 
 def _sums(frames_rgb: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 -> (N, H + 1, W + 1, 4) int32, sums over all that is above and left.
+    """Summed-area tables of (N, H, W, 3) uint8 frames: (N, H + 1, W + 1, 4) int32.
 
-    The fourth channel is not used: NumPy takes items of 16 bytes faster than of 12.
+    The fourth channel is not used: NumPy indexes items of 16 bytes faster than of 12.
     """
     return np.stack([cv2.integral(cv2.cvtColor(f, cv2.COLOR_RGB2RGBA)) for f in frames_rgb])
 
 
 def _level(sums: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Frames averaged down: (N, H + 1, W + 1, 4) sums -> (N, height, width, 3) float32."""
+    """Frames resized by averaging: (N, height, width, 3) float32 from (N, H + 1, W + 1, 4) sums."""
     zero = np.zeros(1, int)
     (y0,), (y1,) = _bins(zero, np.array([sums.shape[1] - 1]), height)
     (x0,), (x1,) = _bins(zero, np.array([sums.shape[2] - 1]), width)
-    # `take`, and of single values, is several times faster than indexing, or `take` of pixels.
+    # `take` of single values is several times faster than indexing, or than `take` of pixels.
     values = sums.reshape(*sums.shape[:2], -1)
     rows = values.take(y1, axis=1)
     rows -= values.take(y0, axis=1)
@@ -261,11 +267,11 @@ def _level(sums: np.ndarray, height: int, width: int) -> np.ndarray:
 def _windows(
     sums: np.ndarray, boxes: Tensor, owners: Tensor, side: int
 ) -> tuple[Tensor, Tensor, np.ndarray]:
-    """What lies in boxes, cut off at the frame's rim and averaged to `side` x `side` pixels.
+    """The pixels in boxes, cropped at the frame's edges and averaged to `side` x `side`.
 
     Returns:
-        the boxes of which something lies in the frame, whose they are, and their
-        (K, side, side, 3) float32 windows.
+        the boxes that overlap their frame, the indices of their frames, and their windows,
+        (K, side, side, 3) float32.
     """
     y1, y_end, x1, x_end = pad(boxes[:, :4], sums.shape[2] - 1, sums.shape[1] - 1)
     y, x = y1 - 1, x1 - 1  # pad counts from 1
@@ -276,7 +282,7 @@ def _windows(
     y0, y1 = _bins(y, y_end - y, side)
     x0, x1 = _bins(x, x_end - x, side)
     pixels = ((y1 - y0)[:, :, None] * (x1 - x0)[:, None])[..., None]
-    # One number for each place in all frames: `take` is several times faster than a triple index.
+    # One index for each pixel of all frames: `take` is several times faster than three indices.
     columns = sums.shape[2]
     whose = owners.cpu().numpy()[:, None] * sums.shape[1]
     y0, y1 = ((whose + rows)[:, :, None] * columns for rows in (y0, y1))

@@ -1,9 +1,9 @@
-"""Which face belongs to which person, across the sampled frames of a clip.
+"""Assigns the faces in the sampled frames of a clip to persons.
 
-Sampled frames may lie seconds apart, and clips are cut. A face is therefore joined to a person
-by how alike the aligned faces look, helped by where they are as long as the scene has not
-changed. No face recognition network is used: what is compared is a small colour picture of the
-aligned face, which tells people of one clip apart, not people of the world.
+Sampled frames may lie seconds apart, and clips have cuts. A face is therefore joined to a person
+by the similarity of the aligned faces, and by its place as long as the scene is the same. No face
+recognition network is used: small colour pictures of the aligned faces are compared, which
+distinguishes the people of one clip only.
 """
 
 from dataclasses import dataclass, field
@@ -15,29 +15,29 @@ from scipy.optimize import linear_sum_assignment
 from ..model.face_alignment import alignment_matrix, warp_face
 from .detection import DetectedFace
 
-# Appearance: correlation of two 12x12 Lab pictures, lightness weighing half. On clips of one
-# person 95% of all frame pairs correlate above 0.46, of neighbouring sampled frames above 0.66;
-# of two persons' pairs 95% stay below 0.5 and half below 0.15.
+# Appearance: correlation of two 12x12 Lab pictures, with half the weight for lightness. On clips of
+# one person, 95% of all frame pairs correlate above 0.46, and 95% of neighbouring sampled frames
+# above 0.66. Of pairs of two persons, 95% correlate below 0.5 and half below 0.15.
 SIGNATURE_SIDE = 12
 LIGHTNESS_WEIGHT = 0.5
-# A person's score for a face is appearance + PLACE_WEIGHT * overlap; joined from JOIN_SCORE.
-# Without any overlap the faces must look alike; with full overlap an appearance of 0.1 is
-# enough (a turned head, a hand before the mouth).
+# A person's score for a face is appearance + PLACE_WEIGHT * overlap; at least JOIN_SCORE joins
+# them. Without overlap the faces must be similar; with full overlap an appearance of 0.1 is enough
+# (a turned head, a hand before the mouth).
 PLACE_WEIGHT = 0.5
 JOIN_SCORE = 0.6
-# Thumbnails of two frames of one scene correlate above this; across a cut place means nothing.
+# Thumbnails of two frames of one scene correlate above this. After a cut the place is ignored.
 SAME_SCENE = 0.5
 THUMBNAIL_SIZE = (32, 18)
-PIXELS_A_CELL = 8  # across, in each cell of a thumbnail
+PIXELS_A_CELL = 8  # along each side of a thumbnail's pixel
 SIGNATURES_KEPT = 8
 
 
 @dataclass
 class TrackedPerson:
-    """A person of a clip: the faces joined so far, by position in the list of frames.
+    """A person of a clip.
 
     Attributes:
-        faces: frame position -> face.
+        faces: the person's face in each frame, by the frame's position in the sampled frames.
     """
 
     faces: dict[int, DetectedFace] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class TrackedPerson:
     def _add(self, position: int, face: DetectedFace, signature: np.ndarray, scene: int) -> None:
         self.faces[position] = face
         self._last_box, self._last_scene = face.box_xyxy, scene
-        # The first looks stay, the latest one is always there.
+        # Keeps the first signatures and the latest one.
         if len(self._signatures) == SIGNATURES_KEPT:
             self._signatures.pop()
         self._signatures.append(signature)
@@ -70,11 +70,11 @@ class FaceTracker:
         self._thumbnail: np.ndarray | None = None
 
     def add_frame(self, frame_rgb: np.ndarray, faces: list[DetectedFace]) -> None:
-        """Take the next sampled frame.
+        """Assign the faces of the next sampled frame.
 
         Args:
             frame_rgb: (H, W, 3) uint8.
-            faces: the faces found in it; each is joined to one person, known or new.
+            faces: the faces in the frame; each is joined to one person, known or new.
         """
         self._position += 1
         thumbnail = _thumbnail(frame_rgb)
@@ -91,7 +91,7 @@ class FaceTracker:
                     for face, look in zip(faces, signatures, strict=True)
                 ]
             )
-            # Scores too low to join must not draw an assignment their way.
+            # Scores too low for joining must not affect the assignment.
             scores[scores < JOIN_SCORE] = 0.0
             for row, column in zip(*linear_sum_assignment(-scores), strict=True):
                 if scores[row, column] > 0:
@@ -107,7 +107,7 @@ class FaceTracker:
 
 
 def _thumbnail(frame_rgb: np.ndarray) -> np.ndarray:
-    """What tells scenes apart, as a unit vector; of large frames only some pixels count."""
+    """A small picture of the frame as a unit vector, to recognise a change of scene."""
     width, height = THUMBNAIL_SIZE
     rows, columns = frame_rgb.shape[:2]
     step = max(1, min(rows // height, columns // width) // PIXELS_A_CELL)
@@ -120,7 +120,7 @@ def _thumbnail(frame_rgb: np.ndarray) -> np.ndarray:
 
 
 def face_signature(frame_rgb: np.ndarray, face: DetectedFace) -> np.ndarray:
-    """How an aligned face looks, as a unit vector of 12 x 12 x 3 Lab values."""
+    """A small picture of the aligned face, as a unit vector of 12 x 12 x 3 Lab values."""
     side = 8 * SIGNATURE_SIDE
     crop = warp_face(frame_rgb, alignment_matrix(face.landmarks_xy, side, scale=0.8), side)
     small = cv2.resize(crop, (SIGNATURE_SIDE, SIGNATURE_SIDE), interpolation=cv2.INTER_AREA)
@@ -136,10 +136,10 @@ def _normalised(values: np.ndarray, centre: bool = True) -> np.ndarray:
 
 
 def _overlap(box_a: np.ndarray, box_b: np.ndarray) -> float:
-    """Intersection over the smaller area of two boxes, each grown by half its size.
+    """Intersection over the smaller area of two boxes, each enlarged by half its size.
 
-    Grown, because a head moves on between two sampled frames; over the smaller area, because
-    it also comes closer or leans back.
+    Enlarged, because a head moves between two sampled frames. Relative to the smaller area,
+    because it also moves towards the camera or away.
     """
     grown = []
     for box in (box_a, box_b):

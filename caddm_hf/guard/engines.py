@@ -5,9 +5,10 @@
             ...
 
 Results come as they are ready. A job is a call of a module's function with one picklable
-argument; what must not be lost, it writes itself. Data preparation and scoring at scale run on
-these engines, behind the guard of `guard.pool`: a job whose file crashes, hangs or bloats its
-worker costs that job, and `lost` says what becomes of it.
+argument; its result is JSON values and arrays, as `messages.encode` accepts them. What must not be
+lost, a job writes itself. Data preparation and scoring at scale run on these engines, in the
+workers of `pool`: a job whose file crashes, hangs or bloats its worker costs that job, and `lost`
+decides what to do about it.
 """
 
 import logging
@@ -21,14 +22,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core.errors import UserError
-from .child import Handle, Tell
+from ..core.errors import UserError, first_line
+from ..core.liveness import Progress
+from .child import Handle
 from .limits import GuardLimits, JobFailedError, StartError, WorkerLostError
-from .pool import GuardedWorkers
+from .messages import decode, encode
+from .pool import WorkerPool
 
 ENGINES = ("processes", "ray")
-JOBS_AHEAD = 2  # handed out for each worker, so that none waits for the next
-MOST_BLOCKS = 10_000  # into which Ray Data divides the jobs
+JOBS_AHEAD = 2  # submitted for each worker, so that no worker waits for its next job
+MAX_BLOCKS = 10_000  # into which Ray Data divides the jobs
 
 
 class EngineError(UserError):
@@ -36,35 +39,35 @@ class EngineError(UserError):
 
 
 @dataclass(frozen=True)
-class Again:
-    """What to do instead of a lost job: another one."""
+class Retry:
+    """Returned by a `LostHandler`: run this job instead of the lost one."""
 
     job: Any
 
 
-Lost = Callable[[Any, WorkerLostError], Any]
+# Called with a job and how its worker was lost. Returns a result in its place, or `Retry`.
+LostHandler = Callable[[Any, WorkerLostError], Any]
 
 
 class Engine(Protocol):
-    """What runs jobs; a context manager."""
+    """Runs jobs; a context manager."""
 
     def map(
         self,
         function: Callable[[Any], Any],
         jobs: Iterable[Any],
-        lost: Lost | None = None,
+        lost: LostHandler | None = None,
     ) -> Iterator[Any]:
-        """The results of `function(job)`, in the order in which they are ready.
+        """Run `function(job)` for each job, and yield the results as they are ready.
 
         Args:
             function: of a module, as is `lost`.
             jobs: picklable.
-            lost: called as `lost(job, loss)` for a job that took its worker along; gives a result
-                in its place, or `Again`. Without it such a job ends the run.
+            lost: called for a job whose worker was lost. Without it such a job ends the run.
 
         Raises:
             EngineError: the engine has broken down.
-            JobFailedError: `function` raised something.
+            JobFailedError: `function` raised an exception.
         """
 
     def __enter__(self) -> "Engine": ...
@@ -76,6 +79,8 @@ def open_engine(
     name: str,
     workers: int | None = None,
     ray_address: str | None = None,
+    load: Callable[[], object] | None = None,
+    keep_secrets: bool = True,
 ) -> Engine:
     """An engine to be used in a `with` statement.
 
@@ -85,16 +90,19 @@ def open_engine(
             jobs in this process.
         ray_address: of an existing cluster; None for that of `RAY_ADDRESS`, or else a new one on
             this machine.
+        load: called once in each worker of "processes" before its first job; picklable.
+        keep_secrets: whether jobs need the tokens and passwords in the environment. If not,
+            workers of "processes" remove them after `load`.
     """
     if name == "ray":
         return RayEngine(workers, ray_address)
     if workers == 0:
         return SameProcess()
-    return ProcessEngine(workers or os.cpu_count() or 1)
+    return ProcessEngine(workers or os.cpu_count() or 1, load, keep_secrets)
 
 
 class SameProcess:
-    """Jobs one after the other in this process, which nothing guards."""
+    """Runs jobs one after the other in this process, without limits."""
 
     def __enter__(self) -> "SameProcess":
         return self
@@ -103,29 +111,36 @@ class SameProcess:
         pass
 
     def map(
-        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: LostHandler | None = None
     ) -> Iterator[Any]:
         """As `Engine.map`."""
         return (_outcome(_call_here, function, job, lost) for job in jobs)
 
 
 class ProcessEngine:
-    """Guarded worker processes on this machine. They end with this process, however it ends."""
+    """Runs jobs in a `WorkerPool` on this machine. Workers exit with this process.
 
-    def __init__(self, workers: int):
+    Arguments as of `open_engine`.
+    """
+
+    def __init__(
+        self, workers: int, load: Callable[[], object] | None = None, keep_secrets: bool = True
+    ):
         self._workers = workers
-        self._guard = GuardedWorkers(load_functions, workers=workers)
+        self._pool = WorkerPool(
+            partial(load_functions, load), workers=workers, keep_secrets=keep_secrets
+        )
         self._threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> "ProcessEngine":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._guard.close()
+        self._pool.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def map(
-        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: LostHandler | None = None
     ) -> Iterator[Any]:
         """As `Engine.map`."""
         ahead = iter(jobs)
@@ -133,7 +148,7 @@ class ProcessEngine:
         while True:
             free = JOBS_AHEAD * self._workers - len(running)
             running |= {
-                self._threads.submit(_outcome, self._guard.run, function, job, lost)
+                self._threads.submit(_outcome, self._pool.run, function, job, lost)
                 for job in islice(ahead, free)
             }
             if not running:
@@ -143,12 +158,14 @@ class ProcessEngine:
                 yield future.result()
 
 
-def load_functions() -> Handle:
-    """For a worker that does whatever it is told."""
+def load_functions(load: Callable[[], object] | None = None) -> Handle:
+    """For a worker whose jobs are functions with their arguments."""
+    if load is not None:
+        load()
     return _call
 
 
-def _call(job: tuple[Callable[[Any], Any], Any], tell: Tell) -> Any:
+def _call(job: tuple[Callable[[Any], Any], Any], progress: Progress) -> Any:
     function, argument = job
     return function(argument)
 
@@ -162,27 +179,30 @@ def _call_here(job: tuple[Callable[[Any], Any], Any]) -> Any:
 
 
 def _outcome(
-    run: Callable[[tuple], Any], function: Callable[[Any], Any], job: Any, lost: Lost | None
+    run: Callable[[tuple], Any],
+    function: Callable[[Any], Any],
+    job: Any,
+    lost: LostHandler | None,
 ) -> Any:
-    """The result of a job or of what is to be done instead."""
+    """The result of a job, or of the job that `lost` puts in its place."""
     while True:
         try:
             return run((function, job))
         except WorkerLostError as loss:
             if lost is None:
-                raise EngineError(_broken_down(loss)) from None
+                raise EngineError(_breakdown(loss)) from None
             result = lost(job, loss)
         except StartError as error:
             raise EngineError(str(error)) from None
         except JobFailedError as error:
             error.add_note(error.details)
             raise
-        if not isinstance(result, Again):
+        if not isinstance(result, Retry):
             return result
         job = result.job
 
 
-def _broken_down(loss: WorkerLostError) -> str:
+def _breakdown(loss: WorkerLostError) -> str:
     if loss.cause != "killed":
         return f"A job took its worker process along: {loss}"
     return (
@@ -200,7 +220,7 @@ class RayEngine:
 
     def __init__(self, workers: int | None, address: str | None):
         self._workers = workers
-        # Ray's wheels report their use to the makers unless told not to.
+        # By default Ray reports its use to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -210,7 +230,7 @@ class RayEngine:
                 "The engine 'ray' needs the package ray: pip install 'ray[data]'."
             ) from None
         self._ray = ray
-        package = Path(__file__).resolve().parents[1]  # with all that jobs need
+        package = Path(__file__).resolve().parents[1]  # it has all that jobs need
         try:
             ray.init(
                 address=address,
@@ -218,9 +238,8 @@ class RayEngine:
                 log_to_driver=False,
                 logging_level="ERROR",
             )
-        except Exception as error:  # Ray raises whatever it meets
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise EngineError(f"Ray cannot be reached or started: {reason[0]}") from error
+        except Exception as error:  # Ray raises many types
+            raise EngineError(f"Ray cannot be reached or started: {first_line(error)}") from error
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
 
@@ -231,34 +250,33 @@ class RayEngine:
         self._ray.shutdown()
 
     def map(
-        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: Lost | None = None
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: LostHandler | None = None
     ) -> Iterator[Any]:
-        """As `Engine.map`; jobs are guarded where `lost` is given."""
+        """As `Engine.map`; jobs run in a worker of their own only if `lost` is given."""
         rows = [{"job": pickle.dumps(job)} for job in jobs]
         if not rows:
             return
         results = self._ray.data.from_items(
-            rows, override_num_blocks=min(len(rows), MOST_BLOCKS)
+            rows, override_num_blocks=min(len(rows), MAX_BLOCKS)
         ).map(partial(_run_pickled, function, lost), concurrency=self._workers)
         try:
             for row in results.iter_rows():
-                yield pickle.loads(row["result"])
+                yield decode(row["result"])[-1]
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise EngineError(f"Ray has broken down: {reason}") from error
 
 
 def _run_pickled(
-    function: Callable[[Any], Any], lost: Lost | None, row: dict[str, bytes]
+    function: Callable[[Any], Any], lost: LostHandler | None, row: dict[str, bytes]
 ) -> dict[str, bytes]:
-    """In a process of Ray's."""
+    """Run a job in a process of Ray's."""
     job = pickle.loads(row["job"])
-    if lost is None:
-        return {"result": pickle.dumps(function(job))}
-    return {"result": pickle.dumps(_outcome(_own_guard().run, function, job, lost))}
+    run = function if lost is None else partial(_outcome, _own_pool().run, function, lost=lost)
+    return {"result": encode(GuardLimits().answer_bytes, "result", 0, run(job))}
 
 
 @lru_cache(maxsize=1)
-def _own_guard() -> GuardedWorkers:
-    """One in each of Ray's processes, with which it ends."""
-    return GuardedWorkers(load_functions)
+def _own_pool() -> WorkerPool:
+    """A pool in each of Ray's processes, closed when that process exits."""
+    return WorkerPool(load_functions, keep_secrets=True)

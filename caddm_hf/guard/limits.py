@@ -1,4 +1,4 @@
-"""What a guarded worker may cost, and how a job can end other than with an answer."""
+"""What a worker may cost, and how a job can end without an answer."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,12 +16,11 @@ class GuardLimits:
     Attributes:
         memory_bytes: resident size of the process, with the model and libraries in it (about
             0.7 GB). The media limits' worst cases need about 3 GB.
-        job_s: wall-clock seconds of a job; begun anew by each step it tells of (`now_at`).
-        silence_s: seconds without progress or sign of life (`core.liveness`).
+        job_s: wall-clock seconds of a job, or of each of its steps (`liveness.begin_step`).
+        silence_s: seconds without progress or heartbeat (`liveness`).
         start_s: seconds for loading, which may include a download.
-        stop_grace_s: seconds in which a job that is to stop may do so by itself, so that the
-            worker need not be replaced.
-        answer_bytes: the largest answer, pickled.
+        stop_grace_s: seconds that a job has to stop by itself before its worker is killed.
+        answer_bytes: size of the largest message that is accepted from a worker.
     """
 
     memory_bytes: int = 4 * 2**30
@@ -33,13 +32,13 @@ class GuardLimits:
 
 
 class WorkerLostError(MediaError):
-    """A job took its worker along; the message is one sentence for whoever chose the file.
+    """A worker was lost during a job. The message is one sentence for the file's owner.
 
     Attributes:
         cause: "died" (it crashed), "killed" (by the system, twice), "memory", "time", "silent",
-            or "answer" (which is too large).
-        limits: those in force.
-        step: the last step the job told of, "" if none.
+            or "answer" (the result is too large).
+        limits: those that applied.
+        step: the name of the job's last step, "" if it has none.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class WorkerLostError(MediaError):
         return type(self), (self.cause, self.limits, self.step)
 
     def about(self, subject: str) -> "WorkerLostError":
-        """The same of a file by its (quoted) name."""
+        """The same error with a file's (quoted) name in its message."""
         return type(self)(self.cause, self.limits, self.step, subject)
 
 
@@ -73,14 +72,14 @@ def _sentence(cause: Cause, limits: GuardLimits, subject: str) -> str:
 
 
 class JobStoppedError(Exception):
-    """The caller wanted the job no more."""
+    """The caller stopped the job."""
 
 
 class JobFailedError(RuntimeError):
-    """Something unforeseen in a worker, which lives on.
+    """A job raised an unexpected exception. Its worker lives on.
 
     Attributes:
-        details: the end of its traceback, for a log.
+        details: the end of the traceback, for a log.
     """
 
     def __init__(self, message: str, details: str):

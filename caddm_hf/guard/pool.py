@@ -1,23 +1,25 @@
-"""Work on strangers' files in processes that may die, hang or grow without harm to this one.
+"""A pool of worker processes that may crash, hang or grow without harm to their parent.
 
-    with GuardedWorkers(load, workers=1) as guard:   # load() -> handle, once in each worker
-        answer = guard.run(job)                      # handle(job, tell) in the worker
+    with WorkerPool(load, workers=1) as pool:   # load() -> handle, once in each worker
+        answer = pool.run(job)                  # handle(job, progress), in a worker
 
-A worker that crashes, uses too much memory or time, or falls silent costs that one job, with one
-sentence (`WorkerLostError`), and is replaced. Nothing here imports torch, so a process that only
-guards stays small and starts at once; the model is loaded in the worker.
+A worker that crashes, uses too much memory or time, or falls silent costs one job, which raises
+`WorkerLostError`. A new worker takes its place. This module does not import torch, so the parent
+stays small and starts at once; the model is loaded in the workers.
 
 What is limited, and where:
-- Memory: the resident size, looked at ten times a second, on Linux, macOS and Windows. On Linux
-  allocations beyond the limit fail outright as well; elsewhere a sudden one may go beyond it for a
-  tenth of a second.
-- Wall-clock time of a job, or of each step where it tells its steps; time without a sign of life.
-- Files: workers' temporary files lie in a folder that the guard removes; if the guard itself is
-  killed, a worker removes it and goes; if all are killed at once, the next guard does.
+- Memory: the parent looks at the resident size ten times a second, on Linux, macOS and Windows. On
+  Linux allocations beyond the limit also fail outright; elsewhere a sudden allocation may exceed
+  the limit for a tenth of a second.
+- Time: wall-clock seconds of a job or of each step, and seconds without a heartbeat.
+- Files: workers' temporary files lie in a folder that the parent deletes. If the parent is killed,
+  a worker deletes the folder and exits; if all are killed at once, the next pool deletes it.
+- Answers: JSON and arrays (`messages`), limited in size and never unpickled.
+- Secrets: tokens and passwords are removed from a worker's environment before its first job.
 
-A guard is no sandbox: a decoder that is taken over, rather than crashed, has the rights of the
-user. Workers are spawned, not forked, because a fork of a process that uses torch can hang; so a
-script that starts them needs its `if __name__ == "__main__":`.
+A pool is no sandbox: a decoder that is taken over, rather than crashed, has the rights of the
+user. Workers are spawned, not forked, because a fork of a process that uses torch can hang. A
+script that starts workers therefore needs `if __name__ == "__main__":`.
 """
 
 import os
@@ -36,168 +38,156 @@ from typing import Any, NoReturn
 
 from filelock import FileLock
 
-from .child import TERMINATED, Handle, Tell
-from .limits import (
-    GuardLimits,
-    JobStoppedError,
-    StartError,
-    WorkerLostError,
-)
-from .process import TICK_S, GuardedProcess
+from ..core.liveness import Progress
+from .child import TERMINATED, Handle
+from .limits import GuardLimits, JobStoppedError, StartError, WorkerLostError
+from .process import TICK_S, WorkerProcess
 
 FOLDER_PREFIX = "caddm-guard-"
-LOCK_NAME = ".lock"  # held as long as the guard lives
+LOCK_NAME = ".lock"  # held while the pool exists
 OLD_AFTER_S = 60.0
 
 
-class GuardedWorkers:
-    """Worker processes behind limits; safe to use from several threads.
+class WorkerPool:
+    """Worker processes with limits. Several threads may use a pool at once.
 
     Args:
-        load: called once in each worker; picklable. Returns the function that is called with
-            each job and with `tell(stage, done, total)`; what its attribute `facts` holds, if it
-            has one, is told here. A `ValueError` it raises is a sentence for the user.
+        load: called once in each worker; picklable. Its result is called with each job and with
+            `progress(stage, done, total)`, and may have an attribute `facts`. The message of a
+            `ValueError` that it raises is a sentence for the user.
         limits: what each worker may cost.
-        workers: jobs at once; each worker is started when it is first needed.
+        workers: jobs at once. A worker is started when it is first needed.
+        keep_secrets: whether jobs, too, need the tokens and passwords in the environment.
     """
 
     def __init__(
-        self, load: Callable[[], Handle], limits: GuardLimits = GuardLimits(), workers: int = 1
+        self,
+        load: Callable[[], Handle],
+        limits: GuardLimits = GuardLimits(),
+        workers: int = 1,
+        keep_secrets: bool = False,
     ):
         self._load = load
         self._limits = limits
-        _remove_what_was_left()
+        self._keep_secrets = keep_secrets
+        _delete_abandoned_folders()
         self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
-        self._lock_file = FileLock(self._folder / LOCK_NAME)
+        lock_file = FileLock(self._folder / LOCK_NAME)
         with suppress(OSError, NotImplementedError):  # a file system without locks
-            self._lock_file.acquire(blocking=False)
+            lock_file.acquire(blocking=False)
         self._lock = threading.Lock()
-        self._alive: set[GuardedProcess] = set()
-        self._free: queue.LifoQueue[GuardedProcess | None] = queue.LifoQueue()
+        self._alive: set[WorkerProcess] = set()
+        self._free: queue.LifoQueue[WorkerProcess | None] = queue.LifoQueue()
         self._closed = threading.Event()
         for _ in range(workers):
             self._free.put(None)
-        # Also at the end of the interpreter, before multiprocessing's own.
-        self._clean_up = weakref.finalize(
-            self,
-            _end_all,
-            self._closed,
-            self._lock,
-            self._alive,
-            self._folder,
-            self._lock_file,
+        # Also called when the interpreter exits, before multiprocessing ends its children.
+        self._close = weakref.finalize(
+            self, _end_all, self._closed, self._lock, self._alive, self._folder, lock_file
         )
 
-    def __enter__(self) -> "GuardedWorkers":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
     def start(self) -> None:
-        """Starts a worker, if none runs, and does not wait for it."""
-        worker = self._take(None)
-        self._free.put(worker)
+        """Start a worker, if none runs, without waiting for it."""
+        self._free.put(self._take(None))
 
     def facts(self, stop: threading.Event | None = None) -> Any:
-        """What a worker says of itself; waits for it.
+        """The `facts` of what `load` returned in a worker, waiting for it. None without facts.
 
         Raises:
-            StartError: it cannot start.
+            StartError: no worker can start.
             JobStoppedError: `stop` was set.
         """
-        worker = self._take(stop)
-        try:
+        with self._worker(stop) as worker:
             return worker.wait_until_ready(stop)
-        finally:
-            self._give_back(worker, replace=False)
 
     def run(
-        self, job: Any, progress: Tell | None = None, stop: threading.Event | None = None
+        self, job: Any, progress: Progress | None = None, stop: threading.Event | None = None
     ) -> Any:
-        """The answer to a job; waits for a free worker.
+        """Run a job on a free worker and return its result.
 
         Args:
             job: picklable.
-            progress: called in this thread with what the job tells. If it raises an `Exception`
-                the job is stopped and the exception raised again.
+            progress: called in this thread with the job's progress. An `Exception` that it raises
+                stops the job and is raised again.
             stop: setting it from any thread ends the job within seconds.
 
+        Returns:
+            JSON values and numpy arrays, as `messages.encode` accepts them.
+
         Raises:
-            MediaError: the job's own.
-            WorkerLostError: it took the worker along. A worker that the system ended costs a
-                second try first.
-            JobStoppedError: `stop` was set, or the workers were closed.
-            JobFailedError: the job raised something unforeseen.
+            MediaError: raised by the job.
+            WorkerLostError: the worker was lost. If the system ended it, the job is first tried
+                a second time.
+            JobStoppedError: `stop` was set, or the pool was closed.
+            JobFailedError: the job raised an unexpected exception.
             StartError: no worker can start.
         """
-        for last_try in (False, True):
-            worker = self._take(stop)
-            replace = True
-            try:
+        try:
+            return self._run(job, progress, stop)
+        except WorkerLostError as loss:
+            if loss.cause != "killed":
+                raise
+        return self._run(job, progress, stop)
+
+    def _run(self, job: Any, progress: Progress | None, stop: threading.Event | None) -> Any:
+        try:
+            with self._worker(stop) as worker:
                 worker.wait_until_ready(stop)
                 return worker.run(job, progress, stop)
-            except (WorkerLostError, StartError) as loss:
-                if self._closed.is_set():
-                    raise JobStoppedError from None
-                if isinstance(loss, StartError) or loss.cause != "killed" or last_try:
-                    raise
-            except (KeyboardInterrupt, SystemExit):
-                replace = False
-                raise
-            finally:
-                self._give_back(worker, replace)
-        raise AssertionError("unreachable")
+        except (WorkerLostError, StartError):
+            if self._closed.is_set():
+                raise JobStoppedError from None
+            raise
 
     def close(self) -> None:
-        """Ends all workers, jobs or not, and removes their files."""
-        self._clean_up()
+        """End all workers, whether they have jobs or not, and delete their files."""
+        self._close()
 
-    def _take(self, stop: threading.Event | None) -> GuardedProcess:
+    @contextmanager
+    def _worker(self, stop: threading.Event | None) -> Iterator[WorkerProcess]:
+        worker = self._take(stop)
+        try:
+            yield worker
+        finally:
+            self._free.put(worker)
+
+    def _take(self, stop: threading.Event | None) -> WorkerProcess:
+        """A free worker that runs; a lost one is replaced."""
         while True:
             if self._closed.is_set() or (stop is not None and stop.is_set()):
                 raise JobStoppedError
             try:
                 worker = self._free.get(timeout=TICK_S)
+                break
             except queue.Empty:
                 continue
-            return worker if worker is not None and worker.usable else self._replacement(worker)
-
-    def _replacement(self, old: GuardedProcess | None) -> GuardedProcess:
+        if worker is not None and worker.usable:
+            return worker
         try:
-            if old is not None:
-                self._forget(old)
+            if worker is not None:
+                worker.end()
             with self._lock:
+                self._alive.discard(worker)
                 if self._closed.is_set():
                     raise JobStoppedError
-                worker = GuardedProcess(self._load, self._limits, self._folder)
-                self._alive.add(worker)
+                new = WorkerProcess(self._load, self._limits, self._folder, self._keep_secrets)
+                self._alive.add(new)
         except BaseException:
             self._free.put(None)
             raise
-        return worker
-
-    def _give_back(self, worker: GuardedProcess, replace: bool) -> None:
-        """Makes a worker free; one that was lost is replaced, at once if the next may come soon."""
-        if worker.usable or self._closed.is_set():
-            self._free.put(worker)
-        elif replace and worker.was_ready:
-            with suppress(JobStoppedError, OSError):  # the next job tries again
-                self._free.put(self._replacement(worker))
-        else:
-            self._forget(worker)
-            self._free.put(None)
-
-    def _forget(self, worker: GuardedProcess) -> None:
-        worker.end()
-        with self._lock:
-            self._alive.discard(worker)
+        return new
 
 
 def _end_all(
     closed: threading.Event,
     lock: threading.Lock,
-    alive: set[GuardedProcess],
+    alive: set[WorkerProcess],
     folder: Path,
     lock_file: FileLock,
 ) -> None:
@@ -210,8 +200,8 @@ def _end_all(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_what_was_left() -> None:
-    """Folders of guards that were killed together with their workers: nobody holds their locks."""
+def _delete_abandoned_folders() -> None:
+    """Delete the folders of pools that were killed with their workers: their locks are free."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         try:
             facts = folder.lstat()
@@ -226,10 +216,9 @@ def _remove_what_was_left() -> None:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """A stop from outside leaves `with` blocks, so that they clean up.
+    """Have SIGTERM and SIGHUP raise SystemExit(143) in the main thread, so that `with` blocks end.
 
-    SIGTERM, and SIGHUP where there is one, raise SystemExit(143) in the main thread; in another
-    thread this does nothing.
+    In another thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -237,7 +226,7 @@ def ended_by_sigterm() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
     def leave(*_: object) -> NoReturn:
-        for number in numbers:  # a second one is not to break off the cleaning up
+        for number in numbers:  # a second signal must not interrupt the clean-up
             signal.signal(number, signal.SIG_IGN)
         raise SystemExit(TERMINATED)
 

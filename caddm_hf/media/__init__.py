@@ -1,16 +1,16 @@
-"""The file or address of a stranger -> upright frames.
+"""Reads a stranger's file or address, and yields upright frames.
 
-    conversion  upright 8-bit RGB
-    download    path or URL -> local file
-    files       opens a file within its limits, and watches over reading it
-    frames      probe, sample, decode in order
+    conversion  converts decoded frames to upright 8-bit RGB
+    download    downloads a URL to a local file
+    files       opens a file within its limits, and ends reading at a deadline
+    frames      probes a file, samples it and decodes frames in order
     limits      what a file may cost, what it holds, MediaError
-    mp4_header  what an MP4 claims of its length
+    mp4_header  the duration that an MP4 header claims
     names       how messages and reports name a file or address
-    pictures    JPEG, PNG and the like
-    prefetch    frames read in a thread ahead
-    seeking     from keyframe to keyframe
-    stream      FFmpeg on a lead
+    pictures    still pictures: JPEG, PNG and others
+    prefetch    decodes frames in a thread, ahead of their use
+    seeking     decodes only the packets that the wanted frames need
+    stream      opens a video with FFmpeg; packets and undamaged frames
 
 Tests bear the modules' names, except: download: test_addresses.py, too. limits and names:
 test_files.py.

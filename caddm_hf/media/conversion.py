@@ -1,8 +1,8 @@
-"""A decoded frame -> upright 8-bit RGB with square pixels.
+"""Converts decoded frames to upright 8-bit RGB with square pixels.
 
-Colours: a frame is converted with the matrix and range it is tagged with; untagged ones
-count as BT.601, limited range, as in FFmpeg and OpenCV. HDR video (PQ, HLG) is mapped to
-BT.709. Transparent parts are shown on white.
+Colours are converted with the matrix and range that the frame is tagged with. Untagged frames
+count as BT.601, limited range, as in FFmpeg and OpenCV. HDR video (PQ, HLG) is mapped to BT.709.
+Transparent parts are shown on white.
 """
 
 import math
@@ -14,12 +14,12 @@ from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
-# Pixels further from square than this are a damaged or hostile header, not a video.
+# A larger aspect ratio of a pixel means a damaged or hostile header, and is ignored.
 LARGEST_PIXEL_ASPECT = 4
 
 
 def displayed_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Width and height as displayed: with square pixels (nothing is scaled down), turned."""
+    """Width and height as displayed: turned, and with square pixels by scaling one side up."""
     aspect = stream.sample_aspect_ratio or 1
     if not 1 / LARGEST_PIXEL_ASPECT <= aspect <= LARGEST_PIXEL_ASPECT:
         aspect = 1
@@ -29,21 +29,21 @@ def displayed_size(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
 
 
 def clockwise_degrees(frame: VideoFrame) -> int:
-    """The turn from the stored to the displayed picture: 0, 90, 180 or 270.
+    """The clockwise turn from the stored to the displayed picture: 0, 90, 180 or 270.
 
-    A mirror image counts as mirrored left to right first, then turned.
+    A mirrored picture counts as mirrored left to right first, then turned.
     """
     matrix = display_matrix(frame)
-    # Where the stored downward axis points to; mirroring left to right leaves that alone.
+    # The direction of the stored downward axis, which mirroring left to right does not change.
     return round(math.degrees(math.atan2(-matrix[1, 0], matrix[1, 1]))) % 360
 
 
 def display_matrix(frame: VideoFrame) -> np.ndarray:
-    """How the stored picture is laid out for display.
+    """The matrix from stored to displayed coordinates, without its shift.
 
     Returns:
         (2, 2) of -1, 0, 1: a stored point (x, y) is shown at (x, y) @ matrix, up to a shift.
-        Turns by anything but a quarter, which no camera writes, are rounded to one.
+        Other angles, which no camera writes, are rounded to quarter turns.
     """
     side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if side_data is None:
@@ -58,21 +58,21 @@ def display_matrix(frame: VideoFrame) -> np.ndarray:
 
 
 class UprightConverter:
-    """Converts the frames of one video; keeps what is costly to set up."""
+    """Converts the frames of one video, and caches what is costly to set up."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
-        # By the turn alone, which can be asked for each frame: asking for its side data makes a
-        # circle of references, and large frames would wait for the collector.
+        # Keyed by the rotation. Reading the side data of every frame would create a reference
+        # cycle, and large frames would stay in memory until the garbage collector runs.
         self._matrices: dict[int, np.ndarray] = {}
 
     def upright_rgb(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
-        """Converts one frame.
+        """Convert one frame.
 
         Args:
             frame: as decoded.
-            width: displayed width in pixels. The same for all frames of a video: one of another
-                size (some recorders change it on the way) is scaled, as players do.
+            width: displayed width in pixels, the same for all frames of a video. A frame of
+                another size (some recorders change it) is scaled, as players do.
             height: displayed height, likewise.
 
         Returns:
@@ -108,5 +108,5 @@ def _upright_rgb(
         image = ((image[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
     if turned:
         image = image.transpose(1, 0, 2)
-    across, down = matrix.sum(axis=0)  # the direction along each displayed axis
+    across, down = matrix.sum(axis=0)  # 1 or -1, the direction along each displayed axis
     return np.ascontiguousarray(image[::down, ::across])

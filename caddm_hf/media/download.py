@@ -1,12 +1,11 @@
-"""A path or an http(s) address -> a local file.
+"""Downloads http and https URLs to local files.
 
-A download runs on the machine that serves the app but is asked for by its visitor, so it
-could be aimed at what only that machine can reach. Each host name (the first and that of
-every redirect) is resolved once, all its addresses must be public, and the connection goes
-to one of the addresses that were checked; TLS still verifies the host name. A name that
-resolves differently a second time (DNS rebinding) therefore gains nothing. Not covered:
-proxies and the names in `NO_PROXY` and the like, which are ignored, and services that a
-public address forwards to a private network.
+The page downloads URLs that visitors choose, who could choose hosts that only the page's machine
+can reach. Each host name (of the URL and of every redirect) is therefore resolved once, all its
+addresses must be public, and the connection uses one of the addresses that were checked; TLS still
+verifies the host name. A name that resolves differently a second time (DNS rebinding) gains
+nothing. Not covered: services that a public address forwards to a private network. Proxies are
+ignored, and `NO_PROXY` with them.
 """
 
 import ipaddress
@@ -31,7 +30,7 @@ MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 REDIRECT_STATUSES = (301, 302, 303, 307, 308)
-# The network of RFC 6052, whose last 32 bits are the IPv4 address that is reached through it.
+# RFC 6052: the last 32 bits of an address in this network are an IPv4 address.
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -44,25 +43,25 @@ def local_media(
     download_timeout_s: float = 600.0,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Iterator[Path]:
-    """Makes a media source a local file for the time of a `with` block.
+    """Provide a media source as a local file within a `with` block.
 
     Args:
-        source: a path, passed through unchecked (`probe_media` checks it), or an http or
-            https address, downloaded into a private folder that goes when the block ends.
+        source: a path, yielded unchecked (`probe_media` checks it), or an http or https URL,
+            downloaded into a private folder that is deleted when the block ends.
         limits: `max_file_bytes` bounds the download.
         allow_private_addresses: whether to download from this machine and its own network.
-        download_timeout_s: wall-clock seconds for the whole download, redirects included;
-            looking up a name is bounded by the system's resolver alone.
-        progress: called as `progress(bytes_done, bytes_total)`; the total is None where the
-            server does not say.
+        download_timeout_s: wall-clock seconds for the whole download, redirects included. Only
+            the system's resolver bounds the look-up of a name.
+        progress: called as `progress(bytes_done, bytes_total)`; the total is None if the server
+            does not state it.
 
     Yields:
-        The local file.
+        the local file.
 
     Raises:
-        MediaError: the address is not allowed, cannot be reached, answers with an error, or
-            gives too much or too slowly. The message names host and file, never the query or
-            credentials of the address.
+        MediaError: the URL is not allowed or cannot be reached, or its server responds with an
+            error, too many bytes or too slowly. The message names host and file, never the
+            query or credentials of the URL.
     """
     address = os.fspath(source).strip()
     if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", address):
@@ -80,7 +79,7 @@ def local_media(
 def _split(address: str) -> SplitResult:
     try:
         url = urlsplit(address)
-        url.port  # noqa: B018 (raises where it is no number)
+        url.port  # noqa: B018 (raises ValueError if it is not a number)
     except ValueError:
         raise MediaError("The address is not valid: check it for typing errors.") from None
     if url.scheme not in ("http", "https"):
@@ -130,7 +129,7 @@ def _fetch(
     limits: MediaLimits,
     progress: Callable[[int, int | None], None] | None,
 ) -> str | None:
-    """Writes what an address gives into `file`; a redirect's target is returned instead."""
+    """Write the content of a URL into `file`, or return the target of a redirect."""
     target = httpcore2.URL(
         scheme=url.scheme,
         host=url.hostname.encode("idna"),
@@ -184,12 +183,12 @@ def _fetch(
 
 
 def _escaped(part: str) -> bytes:
-    """Percent-encodes what may not stand in a request line; leaves all else as given."""
+    """Percent-encode what a request line must not contain, and nothing else."""
     return re.sub(rb"[^!-~]", lambda byte: b"%%%02X" % byte[0][0], part.encode())
 
 
 class _CheckedBackend(httpcore2.NetworkBackend):
-    """Connects to public addresses only, and for no longer than the whole download may take."""
+    """Connects to public addresses only, until the deadline of the whole download."""
 
     def __init__(self, allow_private_addresses: bool, timeout_s: float):
         self._allow_private_addresses = allow_private_addresses
@@ -204,7 +203,7 @@ class _CheckedBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Resolves the host once and connects to the first checked address that answers."""
+        """Resolve the host once and connect to the first checked address that accepts."""
         addresses = self._checked_addresses(host, port)
         for address in addresses:
             allowed_s = remaining(self._deadline, timeout)
@@ -231,7 +230,7 @@ class _CheckedBackend(httpcore2.NetworkBackend):
 
 
 class _BoundedStream(httpcore2.NetworkStream):
-    """A connection whose every step ends at the deadline, however slowly bytes drip in."""
+    """A connection whose every operation ends at the deadline, however slow the server is."""
 
     def __init__(self, stream: httpcore2.NetworkStream, deadline: float):
         self._stream = stream
@@ -256,7 +255,11 @@ class _BoundedStream(httpcore2.NetworkStream):
 
 
 def remaining(deadline: float, timeout: float | None) -> float:
-    """The seconds a step may take.
+    """The seconds that an operation may take.
+
+    Args:
+        deadline: of the whole download, on the monotonic clock.
+        timeout: of this operation, in seconds.
 
     Raises:
         httpcore2.ReadTimeout: the deadline has passed.
@@ -268,10 +271,10 @@ def remaining(deadline: float, timeout: float | None) -> float:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one that anybody on the internet could reach as well."""
+    """Whether an IP address can be reached from everywhere on the internet."""
     ip = ipaddress.ip_address(address)
     if ip.version == 6:
-        # Addresses that lead to an IPv4 address are as public as that one.
+        # An address that embeds an IPv4 address is as public as that address.
         embedded = ip.ipv4_mapped or ip.sixtofour
         if ip in NAT64:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)

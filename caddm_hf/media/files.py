@@ -1,6 +1,6 @@
-"""What every reader of media files shares: limits, errors, facts, opening.
+"""Opens media files, for all readers of them.
 
-A file is hostile until checked, so these checks come before any decoder sees a byte.
+Every file is treated as hostile: these checks run before a decoder sees a byte.
 """
 
 import os
@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core.liveness import checkpoint, sign_of_life
+from ..core.liveness import checkpoint, heartbeat
 from .limits import MediaError, check_bytes
 from .names import shown_name
 
 
 @contextmanager
 def open_media_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
-    """Opens an ordinary, readable file of 1 to `max_bytes` bytes, unbuffered.
+    """Open an ordinary, readable file of 1 to `max_bytes` bytes, unbuffered.
 
     Raises:
-        MediaError: it is not one.
+        MediaError: the file is not one.
     """
     try:
         mode = path.stat().st_mode
-        # Opening a pipe or a device could block for ever, so look first.
+        # Check first: opening a pipe or a device could block for ever.
         file = path.open("rb", buffering=0) if stat.S_ISREG(mode) else None
     except FileNotFoundError:
         raise MediaError(f"{shown_name(path)} does not exist.") from None
@@ -48,11 +48,11 @@ def open_media_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 
 
 class WatchedFile:
-    """An open file as a native decoder gets it: nameless, and ending at the deadline.
+    """An open file for a native decoder, without a name, which ends at a deadline.
 
-    The decoder calls `read` and `seek` from C, where an exception would be lost or come out
-    elsewhere. So a fault looks to it like the end of the file, and the Python side learns of
-    it by calling `check` between steps.
+    The decoder calls `read` and `seek` from C, where an exception would be lost or raised
+    elsewhere. A fault therefore looks like the end of the file, and the Python code calls `check`
+    between steps to find out.
     """
 
     def __init__(self, file: BinaryIO, path: Path, timeout_s: float):
@@ -64,10 +64,10 @@ class WatchedFile:
         self.tell = file.tell
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end, past the deadline and on a fault."""
+        """Read at most `size` bytes; none at the end, after the deadline and on a fault."""
         if time.monotonic() > self._deadline:
             return b""
-        sign_of_life()
+        heartbeat()
         try:
             return self._file.read(size)
         except OSError as error:
@@ -75,14 +75,14 @@ class WatchedFile:
             return b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """The new position, or -1 where there is none (damaged files ask for such)."""
+        """Seek, and return the new position, or -1 if there is no such position in the file."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):
             return -1
 
     def check(self) -> None:
-        """Raises a `MediaError` if reading failed or the time is spent."""
+        """Raise a `MediaError` if reading failed or the deadline has passed."""
         checkpoint()
         if self._fault is not None:
             raise MediaError(f"{shown_name(self._path)} cannot be read to its end: {self._fault}.")
@@ -94,7 +94,7 @@ class WatchedFile:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the clock, for instance while the caller works on a frame."""
+        """Stop the clock, for instance while the caller works on a frame."""
         start = time.monotonic()
         try:
             yield

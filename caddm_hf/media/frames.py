@@ -1,8 +1,8 @@
-"""A video or picture file -> what it holds, and evenly spaced upright RGB frames.
+"""Probes a video or picture file, and yields evenly spaced upright RGB frames.
 
-Serving and data preparation both read pixels through this file and no other, so a network
-sees the same frames in training and in use. Size, claimed duration and dimensions are
-bounded before pixels are decoded, and time while they are.
+Serving and data preparation both read pixels through this module only, so a network gets the same
+frames in training and in use. Size, claimed duration and dimensions are checked before pixels are
+decoded, and time while they are decoded.
 """
 
 import math
@@ -35,10 +35,10 @@ from .stream import (
 
 @dataclass(frozen=True)
 class ProbedVideo(MediaInfo):
-    """What probing a video also finds.
+    """The facts about a video, with a plan for decoding.
 
     Attributes:
-        plan: how to read single frames of it; None where it must be read from the start.
+        plan: how to decode single frames; None if the video must be decoded from its start.
     """
 
     plan: PacketPlan | None = field(default=None, repr=False, compare=False)
@@ -46,7 +46,7 @@ class ProbedVideo(MediaInfo):
 
 @dataclass(frozen=True)
 class SampledFrame:
-    """One frame of a video, or the only one of a picture.
+    """One frame of a video, or a picture as its only frame.
 
     Attributes:
         index: position among all frames in display order, from 0.
@@ -60,21 +60,24 @@ class SampledFrame:
 
 
 def probe_media(path: str | os.PathLike, limits: MediaLimits = MediaLimits()) -> MediaInfo:
-    """Reads a file through once, decoding its first frame only.
+    """Read a whole file once, decoding its first frame only.
 
     Args:
-        path: a local file; its content decides what it is, not its name.
+        path: a local file. Its content decides what it is, not its name.
         limits: what the file may cost.
 
+    Returns:
+        what the file holds.
+
     Raises:
-        MediaError: the file cannot be used; the message says why.
+        MediaError: the file cannot be used; the message is one sentence.
     """
     path = Path(path)
     with open_media_file(path, limits.max_file_bytes) as file:
         picture = open_picture(file, path, limits)
         if picture is not None:
             return describe_picture(picture, path)
-        # FFmpeg goes by the sample table; a header that claims hours is refused all the same.
+        # FFmpeg uses the sample table only, but a header that claims hours is refused, too.
         _check_duration(path, claimed_duration_s(file), limits)
     return _probe_video(path, limits)
 
@@ -83,12 +86,12 @@ def sample_indices(frame_count: int, wanted: int) -> np.ndarray:
     """Evenly spaced frame indices, first and last included (the CADDM paper's rule).
 
     Args:
-        frame_count: frames there are, >= 0.
+        frame_count: frames of the video, >= 0.
         wanted: frames wanted, >= 1.
 
     Returns:
         (min(wanted, frame_count),) int64, increasing: `linspace(0, frame_count - 1, wanted)`
-        cut to integers; every index when there are no more frames than wanted.
+        truncated to integers; all indices if there are no more frames than wanted.
     """
     if frame_count < 0 or wanted < 1:
         raise ValueError(f"cannot sample {wanted} of {frame_count} frames")
@@ -98,7 +101,7 @@ def sample_indices(frame_count: int, wanted: int) -> np.ndarray:
 
 
 class SampledFrames(Iterator[SampledFrame]):
-    """What `iterate_frames` returns; the file closes at the end or on `close`."""
+    """The frames that `iterate_frames` yields. The file closes at the end or on `close`."""
 
     def __init__(
         self,
@@ -108,8 +111,8 @@ class SampledFrames(Iterator[SampledFrame]):
         limits: MediaLimits,
         threads: int | None,
     ):
-        # The generator holds the tally, not this object: no reference cycle, so an abandoned
-        # iterator closes its file at once and not at some later collection.
+        # The generator refers to the tally and not to this object. Without a reference cycle an
+        # abandoned iterator closes its file at once, not when the garbage collector runs.
         self._tally = DecodingTally()
         if info.kind == "image":
             self._frames = _picture_frame(path, limits)
@@ -118,10 +121,10 @@ class SampledFrames(Iterator[SampledFrame]):
 
     @property
     def unreadable_frames(self) -> int:
-        """Frames met so far, sampled or not, that were damaged or depend on a damaged one.
+        """The number of frames so far, sampled or not, that are damaged or depend on damage.
 
-        They are never yielded, since decoding errors look like manipulation. Frames that a
-        cut-off file lacks altogether are in `MediaInfo.missing_frames` instead.
+        They are never yielded, because decoding errors look like manipulation. Frames that are
+        missing from a cut-off file count in `MediaInfo.missing_frames` instead.
         """
         return self._tally.unreadable_frames
 
@@ -129,27 +132,27 @@ class SampledFrames(Iterator[SampledFrame]):
         return next(self._frames)
 
     def stop(self) -> None:
-        """From another thread: no more frames after the packet that is being decoded."""
+        """End the iteration after the packet that is being decoded; any thread may call this."""
         self._tally.stopped = True
 
     def close(self) -> None:
-        """Stops decoding and closes the file."""
+        """Stop decoding and close the file."""
         self._frames.close()
 
 
 def iterate_sampled_frames(
     path: str | os.PathLike, info: MediaInfo, wanted: int, limits: MediaLimits = MediaLimits()
 ) -> SampledFrames:
-    """Decodes a file once, in order, and yields evenly spaced frames as they come.
+    """Decode a file once, in order, and yield evenly spaced frames as they are decoded.
 
-    Only the current frame is kept. What no wanted frame needs is not decoded, if the file's
-    packets tell what that is (`media.seeking`); the frames are the same. In place of an
-    unreadable frame comes the next readable one, under its own index; a file that ends early
-    yields what there is.
+    Only the current frame is kept. Frames that no wanted frame depends on are not decoded, if the
+    file's packets show which these are (`media.seeking`); the yielded frames are the same. An
+    unreadable frame is replaced by the next readable one, with that frame's index. A file that
+    ends early yields fewer frames.
 
     Args:
         path: the file that was probed.
-        info: what `probe_media` said about it.
+        info: the result of `probe_media`.
         wanted: how many frames to take, by `sample_indices`.
         limits: what the file may cost.
 
@@ -167,14 +170,14 @@ def iterate_frames(
     limits: MediaLimits = MediaLimits(),
     threads: int | None = None,
 ) -> SampledFrames:
-    """As `iterate_sampled_frames`, at given frames.
+    """As `iterate_sampled_frames`, for given frame indices.
 
     Args:
         path: the file that was probed.
-        info: what `probe_media` said about it.
-        indices: increasing frame indices; of a picture only frame 0 exists.
+        info: the result of `probe_media`.
+        indices: increasing frame indices; a picture has frame 0 only.
         limits: what the file may cost.
-        threads: of the decoder; `None` leaves the choice to it.
+        threads: threads of the decoder; None for its default.
     """
     return SampledFrames(Path(path), info, [int(index) for index in indices], limits, threads)
 
@@ -219,7 +222,7 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
             if not is_shown(packet):
                 continue
             shown += 1
-            if not packet.is_corrupt:  # so that the cut packet a cut-off file ends with is out
+            if not packet.is_corrupt:  # excludes the cut packet at the end of a cut-off file
                 whole = shown
             pts = packet.dts if packet.pts is None else packet.pts
             if pts is not None:
@@ -240,7 +243,7 @@ def _probe_video(path: Path, limits: MediaLimits) -> MediaInfo:
             duration_s = float((end - start) * stream.time_base)
             if not last_duration and frame_rate:
                 duration_s += 1 / frame_rate
-        # Of the demuxers in the list, only this one's index lists each frame.
+        # Of the demuxers in the list, only this one has an index that lists each frame.
         listed = len(stream.index_entries) if container.format.name.startswith("mov") else read
         width, height = displayed_size(first_frame, stream)
         check_pixels(path, width, height, limits.max_side_px, limits.max_frame_pixels)
@@ -304,7 +307,7 @@ def _decoded_frames(
     threads: int | None,
     tally: DecodingTally,
 ) -> Iterator[tuple[int, VideoFrame, OpenVideo]]:
-    """Each wanted frame, or the next readable one in its place."""
+    """Yield index, frame and video of each wanted frame, or of the next readable one."""
     position = 0
     plan = info.plan if isinstance(info, ProbedVideo) else None
     if plan is not None and indices[-1] < len(plan.pts):
@@ -332,8 +335,8 @@ def _decoded_frames(
 @contextmanager
 def _opened(path: Path, limits: MediaLimits, threads: int | None) -> Iterator[OpenVideo]:
     with open_video(path, limits) as video:
-        # Not by frames: there FFmpeg's threads wait for one another's pictures, and after damage
-        # can do so for ever. Nothing is lost by it, as the search for faces has the other cores.
+        # With frame threads, FFmpeg's threads wait for one another's frames, after damage
+        # sometimes for ever. The search for faces uses the other cores anyway.
         video.stream.thread_type = "SLICE"
         if threads is not None:
             video.stream.thread_count = threads

@@ -1,4 +1,4 @@
-"""What a media file may cost, what is found in it, and the error that names what is wrong."""
+"""What a media file may cost, what it holds, and the error for files that cannot be used."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ class MediaError(UserError):
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """What one file may cost; beyond any of these reading ends with a `MediaError`.
+    """What one file may cost. Reading a file that exceeds a limit raises a `MediaError`.
 
     Attributes:
         max_file_bytes: size of a video file, and of a download.
         max_image_bytes: size of a picture file.
-        max_duration_s: length of a video in seconds, as claimed by its header and as found.
+        max_duration_s: length of a video in seconds, both claimed by its header and measured.
         max_side_px: width and height as displayed.
         max_frame_pixels: width x height of a video frame (8K is 33 million).
         max_image_pixels: width x height of a picture.
@@ -39,24 +39,24 @@ class MediaLimits:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file holds, found by reading it, not by believing its header.
+    """What a file holds, found by reading the whole file rather than its header.
 
     Attributes:
         kind: "video" or "image"; an animated GIF or PNG is a video.
         container: FFmpeg's name of the file format, or Pillow's for a picture.
-        codec: name of the coding, such as "h264" or "jpeg".
+        codec: name of the codec, such as "h264" or "jpeg".
         pixel_format: FFmpeg's pixel format, or Pillow's mode for a picture.
         width: displayed width in pixels, after rotation, with square pixels.
         height: displayed height, likewise.
         rotation_degrees: clockwise turn from the stored to the displayed picture
-            (0, 90, 180 or 270); frames come turned already.
-        frame_count: frames the file holds.
-        frame_rate: average frames per second; None for a picture or where unknown.
+            (0, 90, 180 or 270); frames are returned turned.
+        frame_count: number of frames in the file.
+        frame_rate: average frames per second; None for a picture or if unknown.
         duration_s: from the first frame's start to the last one's end; 0 for a picture.
-        start_s: timestamp of the first frame by the file's own clock.
-        has_audio: whether there is sound.
+        start_s: timestamp of the first frame on the file's own clock.
+        has_audio: whether the file has sound.
         missing_frames: frames that a cut-off MP4 or MOV file lists but does not hold; they
-            are not in `frame_count`. Other formats keep no such list, so there it is 0.
+            are not in `frame_count`. 0 for other formats, which keep no such list.
         file_bytes: size of the file.
     """
 
@@ -77,7 +77,7 @@ class MediaInfo:
 
 
 def check_bytes(name: str, size: int, max_bytes: int) -> None:
-    """Raises a `MediaError` about `name` where `size` is beyond the limit."""
+    """Raise a `MediaError` about `name` if `size` exceeds the limit."""
     if size > max_bytes:
         raise MediaError(
             f"{name} is too large: {_in_megabytes(size)}, and the limit is "
@@ -90,7 +90,7 @@ def _in_megabytes(size: int) -> str:
 
 
 def check_pixels(path: Path, width: int, height: int, max_side: int, max_pixels: int) -> None:
-    """Raises a `MediaError` where a picture's size is not one that can be read."""
+    """Raise a `MediaError` if a picture of this size cannot be read."""
     if width < 1 or height < 1:
         raise MediaError(f"{shown_name(path)} has no picture size: it is damaged.")
     if max(width, height) > max_side or width * height > max_pixels:

@@ -1,21 +1,21 @@
-"""What an MP4 or MOV file's header claims about its length.
+"""Reads the duration that the header of an MP4 or MOV file claims.
 
-FFmpeg goes by the sample table and ignores the movie header's duration. A header that claims
-hours while the table lists seconds belongs to a damaged or crafted file, and is worth a look
-before anything is decoded. Box layout: ISO/IEC 14496-12, sections 4.2 and 8.2.2.
+FFmpeg uses the sample table and ignores the duration in the movie header. A header that claims
+hours while the table lists seconds belongs to a damaged or crafted file, which is refused before
+anything is decoded. Box layout: ISO/IEC 14496-12, sections 4.2 and 8.2.2.
 """
 
 import io
 import struct
 from typing import BinaryIO
 
-# A file has a handful of boxes on its top level; more means it is made to keep us busy.
-MOST_BOXES = 1000
+# A file has a handful of boxes on its top level. A file with more was crafted to cost time.
+MAX_BOXES = 1000
 
 
 def _find_box(file: BinaryIO, name: bytes, end: int) -> tuple[int, int] | None:
-    """Start and end of the content of the first such box between here and `end`."""
-    for _ in range(MOST_BOXES):
+    """Start and end of the content of the first box `name` from the position to `end`."""
+    for _ in range(MAX_BOXES):
         start = file.tell()
         header = file.read(8)
         if len(header) < 8 or start >= end:
@@ -39,13 +39,13 @@ def _find_box(file: BinaryIO, name: bytes, end: int) -> tuple[int, int] | None:
 
 
 def claimed_duration_s(file: BinaryIO) -> float:
-    """Seconds that the movie header of an MP4 or MOV file claims.
+    """The duration in seconds that the movie header of an MP4 or MOV file claims.
 
     Args:
-        file: seekable; its position is put back.
+        file: seekable; its position is restored.
 
     Returns:
-        0 where there is no such header, it cannot be read, or it leaves the duration open.
+        0 if there is no such header, it cannot be read, or it states no duration.
     """
     position = file.tell()
     try:
@@ -66,7 +66,7 @@ def claimed_duration_s(file: BinaryIO) -> float:
             return 0.0
         _, _, scale, duration = struct.unpack_from(layout, fields, 4)
         return duration / scale if scale and duration != unknown else 0.0
-    except OSError:  # whoever reads the frames will meet it again, and say so
+    except OSError:  # reading the frames will fail as well, with a message
         return 0.0
     finally:
         file.seek(position)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-# What is taken from a folder; a file named on the command line is judged by its content.
+# Files with these suffixes are read from a folder. Files named by themselves may have any suffix.
 MEDIA_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".ts", ".mts", ".m2ts", ".mpg"}
     | {".mpeg", ".wmv", ".ogv", ".mxf", ".gif", ".apng"}
@@ -14,7 +14,7 @@ MEDIA_SUFFIXES = frozenset(
 
 
 def printable(name: str) -> str:
-    """A name that neither breaks a line nor acts on a terminal, in any encoding."""
+    """Replace characters that would break a line or control a terminal by "?"."""
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
@@ -25,13 +25,13 @@ def shown_name(path: Path) -> str:
 
 
 def address_file_name(url_path: str) -> str:
-    """A harmless file name out of an address; users see it in messages and reports."""
+    """A harmless file name from the path of a URL, for messages and reports."""
     name = re.sub(r"[^\w.-]+", "_", unquote(url_path.rsplit("/", 1)[-1])).strip(".")
     return name[-80:] or "download"
 
 
 def shown_address(url: str | SplitResult) -> str:
-    """An address for a message: host and file name only, for the rest may hold a secret."""
+    """A URL for a message: host and file name only, because the rest may hold a secret."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else url
         host = parts.hostname
@@ -42,7 +42,7 @@ def shown_address(url: str | SplitResult) -> str:
 
 
 def public_name(source: str | os.PathLike) -> str:
-    """What a report calls a file: a path as given, an address without what may be secret in it."""
+    """A file's name for a report: a path as given, a URL without query, fragment and login."""
     name = os.fspath(source)
     if "://" not in name:
         return name

@@ -1,7 +1,7 @@
-"""Still pictures (JPEG, PNG, WebP, BMP, TIFF, AVIF, single-frame GIF) -> upright RGB.
+"""Reads still pictures (JPEG, PNG, WebP, BMP, TIFF, AVIF, single-frame GIF) as upright RGB.
 
-Transparent parts are shown on white, 16-bit grey is scaled to 8, CMYK and palettes are
-converted, the EXIF orientation is applied. Of a TIFF with several pages the first is taken.
+Transparent parts are shown on white, 16-bit grey is scaled to 8 bits, CMYK and palettes are
+converted, and the EXIF orientation is applied. Only the first page of a TIFF is read.
 """
 
 import io
@@ -16,8 +16,8 @@ from .limits import MediaError, MediaInfo, MediaLimits, check_bytes, check_pixel
 from .names import shown_name
 
 PICTURE_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
-# Pillow sees several pictures in these; the rest of the list is one picture, whatever it says
-# (phones append a second one to a JPEG, scanners write many pages into a TIFF).
+# Formats whose further pictures make an animation. In other formats they are ignored (phones
+# append a second picture to a JPEG, scanners write many pages into a TIFF).
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF")
 ANIMATIONS_FFMPEG_READS = ("GIF", "PNG")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")
@@ -27,18 +27,18 @@ CLOCKWISE_BY_ORIENTATION = {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
 def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image | None:
-    """Recognises a picture by its content and checks its size; decodes nothing yet.
+    """Recognise a picture by its content and check its size, without decoding it.
 
     Args:
         file: open at its start; must stay open until the picture is decoded.
-        path: names the file in messages.
+        path: the file's name in messages.
         limits: what the picture may cost.
 
     Returns:
-        The picture; None where the file is no picture, or an animation FFmpeg can read.
+        the picture; None if the file is no picture, or an animation that FFmpeg can read.
 
     Raises:
-        MediaError: it is a picture that cannot be used.
+        MediaError: the file is a picture that cannot be used.
     """
     file_bytes = os.fstat(file.fileno()).st_size
     try:
@@ -47,10 +47,10 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
     except OSError as error:
         raise MediaError(f"{shown_name(path)} cannot be read: {error.strerror}.") from None
     if head[4:] in {b"ftyp" + brand for brand in HEIF_BRANDS}:
-        # FFmpeg would open it, as a video of the tiles it is made of.
+        # FFmpeg would read it as a video of the tiles that the picture consists of.
         raise MediaError(f"{shown_name(path)} is a HEIC picture: save it as JPEG or PNG.")
     if head[8:] == b"WEBP" or head[4:] in {b"ftyp" + brand for brand in AVIF_BRANDS}:
-        # Pillow reads such a file into memory as soon as it opens it.
+        # Pillow reads such a file into memory when it opens it.
         check_bytes(shown_name(path), file_bytes, limits.max_image_bytes)
     try:
         picture = Image.open(file, formats=PICTURE_FORMATS)
@@ -59,9 +59,9 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
         return None
     except Image.DecompressionBombError:
         raise MediaError(f"{shown_name(path)} has far more pixels than can be read.") from None
-    except MemoryError:  # which is no fault of the file's that a sentence here could name
+    except MemoryError:  # handled by the caller: the file need not be damaged
         raise
-    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
+    except Exception as error:  # Pillow's readers raise many types for damaged files
         raise _damaged(path) from error
     if animated and picture.format in ANIMATIONS_FFMPEG_READS:
         return None
@@ -75,7 +75,7 @@ def open_picture(file: BinaryIO, path: Path, limits: MediaLimits) -> Image.Image
 
 
 def is_decodable(data: bytes, limits: MediaLimits) -> bool:
-    """Whether bytes begin like a picture whose size is within the limits; decodes nothing."""
+    """Whether bytes begin like a picture within the limits on size, without decoding it."""
     if len(data) > limits.max_image_bytes:
         return False
     try:
@@ -83,16 +83,19 @@ def is_decodable(data: bytes, limits: MediaLimits) -> bool:
             check_pixels(Path(), *picture.size, limits.max_side_px, limits.max_image_pixels)
     except MemoryError:
         raise
-    except Exception:  # Pillow's readers raise whatever damage provokes; the limits, a MediaError
+    except Exception:  # Pillow's readers raise many types; `check_pixels` raises MediaError
         return False
     return True
 
 
 def picture_rgb(picture: Image.Image, path: Path) -> np.ndarray:
-    """Decodes a picture: (H, W, 3) uint8, upright.
+    """Decode a picture.
+
+    Returns:
+        (H, W, 3) uint8, upright.
 
     Raises:
-        MediaError: it is damaged, cut off, or of a kind that has no certain 8-bit form.
+        MediaError: the picture is damaged, cut off, or has 32-bit pixels of an unknown range.
     """
     try:
         picture.load()
@@ -114,7 +117,7 @@ def picture_rgb(picture: Image.Image, path: Path) -> np.ndarray:
 
 
 def describe_picture(picture: Image.Image, path: Path) -> MediaInfo:
-    """Decodes a picture to find out what it holds.
+    """Decode a picture, and return facts about it.
 
     Raises:
         MediaError: as `picture_rgb`.

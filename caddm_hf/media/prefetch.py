@@ -1,4 +1,4 @@
-"""Frames decoded in a thread of their own, so that decoding and the rest overlap."""
+"""Decodes frames in a separate thread, so that decoding overlaps with their use."""
 
 import threading
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from types import TracebackType
 from .frames import SampledFrame, SampledFrames
 from .limits import MediaInfo
 
-# Memory for frames that wait, and at most how many do.
+# Limits on the waiting frames: their memory and their number.
 BYTES_AHEAD = 64 * 2**20
 FRAMES_AHEAD = 16
 CLOSING_STEP_S = 0.05
 
 
 def frames_within(info: MediaInfo, budget_bytes: int, at_most: int) -> int:
-    """How many of a file's frames fit into some memory; at least 1."""
+    """The number of a file's frames that fit into `budget_bytes`, from 1 to `at_most`."""
     return max(1, min(at_most, budget_bytes // (info.width * info.height * 3)))
 
 
 class FramePrefetch(Iterator[SampledFrame]):
-    """The frames of an iterator, a few ahead; to be used in a `with` statement.
+    """Yields the frames of an iterator, decoded a few ahead; a context manager.
 
-    What the iterator raises comes out of `next` in its turn.
+    An exception of the iterator is raised by `next` after the frames before it.
 
     Args:
-        frames: nothing else may use it from now on.
-        info: of their file.
+        frames: must not be used elsewhere from now on.
+        info: of the frames' file.
     """
 
     def __init__(self, frames: SampledFrames, info: MediaInfo):
@@ -49,7 +49,7 @@ class FramePrefetch(Iterator[SampledFrame]):
         traceback: TracebackType | None,
     ) -> None:
         self._frames.stop()
-        while self._thread.is_alive():  # it may wait for room
+        while self._thread.is_alive():  # the thread may wait for room in the queue
             with suppress(Empty):
                 self._ready.get(timeout=CLOSING_STEP_S)
         self._thread.join()
@@ -70,7 +70,7 @@ class FramePrefetch(Iterator[SampledFrame]):
         try:
             for frame in self._frames:
                 self._ready.put(frame)
-        except BaseException as error:  # also what stops the work, which may be no Exception
+        except BaseException as error:  # the exception that stops a job is no `Exception`
             last = error
         finally:
             self._frames.close()

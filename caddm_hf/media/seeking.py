@@ -1,10 +1,9 @@
-"""Decoding no more of a video than the frames that are wanted need.
+"""Decodes only those parts of a video that the wanted frames depend on.
 
-Two things are left out: frames that are predicted from others and from which none is predicted,
-and whole stretches up to the key frame before the next wanted frame. Whether there are any, and
-where, is read off the file's packets when it is probed. Every packet and frame is held against
-that plan by its display time; at the first one that does not fit, or is damaged, the caller is
-told to read the file from its start.
+Two kinds of frames are skipped: frames that no other frame is predicted from, and all frames up to
+the key frame before the next wanted frame. The packets that probing reads show where these are.
+Decoding compares the display time of every packet and frame with this plan. At the first one that
+differs or is damaged, `PlanError` tells the caller to decode the file from its start.
 """
 
 import bisect
@@ -17,69 +16,69 @@ from av.video.frame import VideoFrame
 
 from .stream import DecodingTally, OpenVideo, decode_packet
 
-# Formats whose index leads to any key frame.
+# Formats with an index that lists the key frames.
 INDEXED_CONTAINERS = ("mov", "matroska")
-# A jump costs about as much as decoding so many frames: the decoder starts anew.
-JUMP_COST_FRAMES = 16
+# A seek costs about as much as decoding this many frames, because the decoder starts anew.
+SEEK_COST_FRAMES = 16
 
 
 class PlanError(Exception):
-    """The file is not as its packets promised."""
+    """The file differs from the plan of its packets."""
 
 
 @dataclass(frozen=True)
 class PacketPlan:
-    """What a whole, undamaged file's packets say.
+    """The packets of a complete, undamaged file.
 
     Attributes:
-        pts: (N,) int64 display times, in the order of the file; no two are alike.
-        is_key: (N,) whether decoding can begin there.
-        can_jump: whether the container leads there.
+        pts: (N,) int64 display times, in the order of the file, all different.
+        is_key: (N,) bool, whether decoding can begin at the packet.
+        can_seek: whether the container's index lists these packets.
     """
 
     pts: np.ndarray
     is_key: np.ndarray
-    can_jump: bool
+    can_seek: bool
 
 
 def plan_packets(
     pts: Sequence[int | None], is_key: Sequence[bool], container: str
 ) -> PacketPlan | None:
-    """The plan of a file, or None where one cannot go by its display times.
+    """The plan of a file, or None if its display times cannot identify its frames.
 
     Args:
         pts: display times of all packets, in the order of the file.
-        is_key: of each, whether it is marked as a key frame.
+        is_key: for each packet, whether it is marked as a key frame.
         container: FFmpeg's name of the file format.
     """
     if not pts or not is_key[0] or None in pts or len(set(pts)) < len(pts):
         return None
-    can_jump = container.startswith(INDEXED_CONTAINERS)
-    return PacketPlan(np.array(pts, np.int64), np.array(is_key, bool), can_jump)
+    can_seek = container.startswith(INDEXED_CONTAINERS)
+    return PacketPlan(np.array(pts, np.int64), np.array(is_key, bool), can_seek)
 
 
 def planned_frames(
     video: OpenVideo, plan: PacketPlan, indices: Sequence[int], tally: DecodingTally
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The frames at some places, as decoding from the start would give them.
+    """Yield the frames at given indices, the same as decoding from the start would yield.
 
     Args:
         video: just opened.
         plan: of this file.
         indices: increasing, in display order from 0.
-        tally: for being stopped.
+        tally: its `stopped` ends the iteration.
 
     Yields:
         index and frame.
 
     Raises:
-        PlanError: at the first frame that is in doubt; those before are right.
+        PlanError: the file differs from the plan. The frames yielded before are correct.
     """
     shown = np.sort(plan.pts)
     wanted = [int(shown[index]) for index in indices]
     reader = _PlannedReader(video, plan, set(wanted))
     for index, time in zip(indices, wanted, strict=True):
-        reader.jump_before(time)
+        reader.seek_before(time)
         while (frame := reader.next_frame()) is None or frame.pts < time:
             if tally.stopped:
                 return
@@ -92,19 +91,19 @@ class _PlannedReader:
     def __init__(self, video: OpenVideo, plan: PacketPlan, wanted: set[int]):
         self._video, self._plan, self._wanted = video, plan, wanted
         self._packets = video.packets()
-        self._fed = 0  # packets before the one that comes next, in the order of the file
+        self._fed = 0  # position in the file of the next packet
         self._out: list[VideoFrame] = []
         self._flushed = False
         keys = np.flatnonzero(plan.is_key)
         order = np.argsort(plan.pts[keys])
         self._keys, self._key_times = keys[order], plan.pts[keys][order].tolist()
 
-    def jump_before(self, time: int) -> None:
-        """Goes on from the key frame before that time, if that saves enough."""
-        if not self._plan.can_jump or any(frame.pts >= time for frame in self._out):
+    def seek_before(self, time: int) -> None:
+        """Seek to the key frame before `time`, if that saves more than it costs."""
+        if not self._plan.can_seek or any(frame.pts >= time for frame in self._out):
             return
         place = bisect.bisect_right(self._key_times, time) - 1
-        if place < 0 or self._keys[place] - self._fed < JUMP_COST_FRAMES:
+        if place < 0 or self._keys[place] - self._fed < SEEK_COST_FRAMES:
             return
         try:
             self._video.container.seek(self._key_times[place], stream=self._video.stream)
@@ -121,7 +120,7 @@ class _PlannedReader:
         self._feed(packet)
 
     def next_frame(self) -> VideoFrame | None:
-        """The next frame in display order, None where a packet brought none."""
+        """The next frame in display order, or None if the next packet yields none."""
         if not self._out:
             packet = next(self._packets, None)
             if packet is None and self._flushed:

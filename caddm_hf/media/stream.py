@@ -1,7 +1,7 @@
-"""FFmpeg, kept on a short lead: opening a video, its packets, its undamaged frames.
+"""Opens videos with FFmpeg, and reads their packets and undamaged frames.
 
-FFmpeg gets an open file and a list of formats, so a crafted playlist can neither read
-another file nor reach the network. Its messages never reach stderr (PyAV silences them).
+FFmpeg gets an open file and a list of formats, so a crafted playlist can neither read another file
+nor reach the network. Its log messages never reach stderr (PyAV silences them).
 """
 
 import heapq
@@ -21,10 +21,10 @@ from .files import WatchedFile, open_media_file
 from .limits import MediaError, MediaLimits, check_pixels
 from .names import shown_name
 
-# Demuxers that read nothing but the bytes they are given: no playlists (hls, dash, concat),
-# no session descriptions, no scripts. The audio ones only serve to name a file's fault.
+# Demuxers that read only the bytes of the file: no playlists (hls, dash, concat), no session
+# descriptions, no scripts. The audio formats are listed for a better error message.
 DEMUXERS = "mov,matroska,avi,flv,mpegts,mpeg,asf,ogg,mxf,gif,apng,mp3,wav,flac,aac"
-CLOCK_RESTART_S = 1  # decoding times go back by more only where a clock starts anew
+CLOCK_RESTART_S = 1  # decoding times that go back by more mean that a clock has restarted
 MP4_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -33,9 +33,9 @@ class OpenVideo:
     """An open video file.
 
     Attributes:
-        file: what FFmpeg reads from.
+        file: the file that FFmpeg reads.
         container: FFmpeg's view of the file.
-        stream: its moving picture.
+        stream: the video stream.
     """
 
     file: WatchedFile
@@ -44,27 +44,28 @@ class OpenVideo:
 
     @property
     def has_display_times(self) -> bool:
-        """Whether timestamps can be trusted to order the frames.
+        """Whether the timestamps order the frames correctly.
 
-        AVI stores the order of decoding only; what FFmpeg makes of it can be out of order.
+        AVI stores the order of decoding only, and the timestamps that FFmpeg derives from that
+        can be out of order.
         """
         return self.container.format.name != "avi"
 
     def packets(self) -> Iterator[av.Packet]:
-        """The stream's packets in file order, on one clock; where the file breaks off they end.
+        """Yield the stream's packets in file order, up to the first damage of the container.
 
-        A clock that starts anew, as where recordings were joined, goes on from where it was.
+        If the clock restarts, as in joined recordings, later times are shifted to continue it.
 
         Raises:
-            MediaError: the file cannot be read, or time ran out.
+            MediaError: the file cannot be read, or the deadline has passed.
         """
         restart = CLOCK_RESTART_S / self.stream.time_base
         offset = 0
-        last_end: int | None = None  # decoding time at the end of the packet before
+        last_end: int | None = None  # decoding time at the end of the previous packet
         try:
             for packet in self.container.demux(self.stream):
                 self.file.check()
-                if not packet.size:  # it would tell the decoder that the stream has ended
+                if not packet.size:  # the decoder would take it for the end of the stream
                     continue
                 if packet.dts is not None:
                     if last_end is not None and packet.dts + offset < last_end - restart:
@@ -74,17 +75,17 @@ class OpenVideo:
                 if packet.pts is not None:
                     packet.pts += offset
                 yield packet
-        except (av.FFmpegError, OverflowError):  # damage, or times no clock can show
+        except (av.FFmpegError, OverflowError):  # damage, or times beyond 64 bits
             pass
         self.file.check()
 
 
 @contextmanager
 def open_video(path: Path, limits: MediaLimits) -> Iterator[OpenVideo]:
-    """Opens a file that must be a video, and checks its stated size.
+    """Open a video, and check the size that it states.
 
     Raises:
-        MediaError: it is none, or not one that can be read.
+        MediaError: the file is not a video that can be read.
     """
     with open_media_file(path, limits.max_file_bytes) as file:
         looks_like_mp4 = file.read(8)[4:] in MP4_FIRST_BOXES
@@ -112,7 +113,7 @@ def open_video(path: Path, limits: MediaLimits) -> Iterator[OpenVideo]:
                 "save a video as MP4, MOV, MKV, WebM or AVI, a picture as JPEG or PNG."
             ) from None
         with container:
-            stream = _moving_picture(container, path)
+            stream = _video_stream(container, path)
             for other in container.streams:
                 if other.index != stream.index:
                     other.discard = Discard.all
@@ -123,7 +124,7 @@ def open_video(path: Path, limits: MediaLimits) -> Iterator[OpenVideo]:
             yield OpenVideo(watched, container, stream)
 
 
-def _moving_picture(container: InputContainer, path: Path) -> VideoStream:
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
         holds = "sound but no moving picture" if container.streams.audio else "no moving picture"
@@ -136,16 +137,16 @@ def _moving_picture(container: InputContainer, path: Path) -> VideoStream:
 
 
 def is_shown(packet: av.Packet) -> bool:
-    """Whether a packet stands for a frame; if not, others are only predicted from it."""
+    """Whether a packet holds a frame that is shown, not only one to predict others from."""
     if packet.is_discard:  # before the start of an edit list
         return False
-    # VP8 says so in bit 4 of the first byte (RFC 6386, section 9.1).
+    # In VP8, bit 4 of the first byte is the show_frame flag (RFC 6386, section 9.1).
     is_vp8 = packet.stream.codec_context.codec.canonical_name == "vp8"
     return not is_vp8 or bool(memoryview(packet)[0] & 0x10)
 
 
 def decode_packet(stream: VideoStream, packet: av.Packet | None) -> list[VideoFrame] | None:
-    """The frames a packet brings out (None flushes); None where it cannot be decoded."""
+    """Decode a packet (None flushes the decoder); returns None if it cannot be decoded."""
     try:
         return stream.decode(packet)
     except av.FFmpegError:
@@ -154,11 +155,11 @@ def decode_packet(stream: VideoStream, packet: av.Packet | None) -> list[VideoFr
 
 @dataclass
 class DecodingTally:
-    """What happened while frames were decoded.
+    """Counts kept while frames are decoded.
 
     Attributes:
-        unreadable_frames: frames that were damaged or depend on a damaged one.
-        stopped: set from outside: no more packets are wanted.
+        unreadable_frames: frames that are damaged or depend on a damaged one.
+        stopped: set by the caller to end decoding.
     """
 
     unreadable_frames: int = 0
@@ -168,26 +169,26 @@ class DecodingTally:
 def readable_frames(
     video: OpenVideo, frame_count: int, tally: DecodingTally
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Decodes a video from its start and leaves damaged frames out.
+    """Decode a video from its start, skipping damaged frames.
 
-    An error makes everything up to the next key frame unreadable, because those frames are
-    predicted from the damaged one. Damage that the decoder does not notice passes.
+    All frames from an error to the next key frame count as unreadable, because they are predicted
+    from the damaged one. Damage that the decoder does not report is not noticed.
 
     Args:
         video: just opened.
         frame_count: frames to decode, as found by probing.
-        tally: kept up to date.
+        tally: updated while decoding.
 
     Yields:
-        Index and frame, in display order. The index counts packets by display time, so it
-        stays right after frames were lost.
+        index and frame, in display order. The index counts packets by display time, so it stays
+        correct after frames were lost.
     """
     timed = video.has_display_times
-    pending: list[int] = []  # display times of packets whose frame has not come out yet
+    pending: list[int] = []  # display times of packets whose frame was not returned yet
     index = -1
     last_pts = -math.inf
-    fields = 0  # packets that brought no frame and yet were not damaged
-    damaged_at: float | None = None  # display time of damage that no key frame has ended yet
+    fields = 0  # undamaged packets without a frame of their own
+    damaged_at: float | None = None  # display time of the last damage; None after a key frame
 
     def packets_then_flush() -> Iterator[av.Packet | None]:
         packets, shown = video.packets(), 0
@@ -205,13 +206,13 @@ def readable_frames(
         frames = decode_packet(video.stream, packet)
         if frames is None:
             damaged_at = -math.inf if pts is None else float(pts)
-            if not timed:  # otherwise the next frame shows what was lost
+            if not timed:  # otherwise the next frame's time shows how many were lost
                 index += 1
                 tally.unreadable_frames += 1
         for frame in frames or []:
             lost = 0
             if timed and frame.pts is not None:
-                if frame.pts < last_pts:  # out of its turn after damage, so counted as lost
+                if frame.pts < last_pts:  # out of order after damage, and counted as lost
                     continue
                 last_pts = frame.pts
                 while pending and pending[0] < frame.pts:
@@ -219,8 +220,8 @@ def readable_frames(
                     lost += 1
                 if pending and pending[0] == frame.pts:
                     heapq.heappop(pending)
-            # Before the first frame, packets bring none if they are predicted from what is not
-            # in the file; later without damage, if they are field pictures and the like.
+            # Packets before the first frame yield none if they are predicted from frames that
+            # are not in the file. Later undamaged packets without a frame are fields.
             if damaged_at is not None or index < 0:
                 tally.unreadable_frames += lost
             else:
@@ -229,13 +230,13 @@ def readable_frames(
             if frame.is_corrupt:
                 damaged_at = -math.inf if frame.pts is None else float(frame.pts)
             elif damaged_at is not None and frame.key_frame:
-                # A key frame from before the damage may come out after it.
+                # A key frame from before the damage may be returned after it.
                 ended = frame.pts is None or frame.pts > damaged_at
                 damaged_at = None if ended else damaged_at
             if damaged_at is None:
                 yield index, frame
             else:
                 tally.unreadable_frames += 1
-    # An error on the last packets is not always reported, and can cost the frames after it.
+    # An error in the last packets is not always reported, and may lose the frames after it.
     if damaged_at is not None or (timed and not fields):
         tally.unreadable_frames += len(pending) if timed else max(0, frame_count - index - 1)

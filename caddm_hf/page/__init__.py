@@ -6,7 +6,7 @@
     downloads     what to do with a result
     examples      makes the example clips
     file_tab      the tabs for one file
-    jobs          what the page asks of a detector
+    jobs          the jobs that the page has a detector do
     kept_results  results kept for their visitor
     layout        tabs and what belongs to all of them
     many_tab      the tab for several files
@@ -16,12 +16,12 @@
     player        player and result
     report_tab    the tab that opens a report
     result        a report for people to read
-    runners       what runs the jobs: guarded processes, or this one
+    runners       run the jobs in worker processes or in this one, and check the results
     settings      one set for all tabs
-    worker        how a process does the jobs
+    worker        does the jobs, with a loaded detector
 
-Tests bear the modules' names, except: checks: test_checks_queue.py, too. model_facts and runners:
-test_model_choice.py, test_checks.py. api, file_tab, jobs, layout, many_tab, player, report_tab,
-settings and worker: integration/test_app.py and, in a browser,
+Tests bear the modules' names, except: checks: test_checks_queue.py, too. model_facts:
+test_model_choice.py. api, file_tab, jobs, layout, many_tab, player, report_tab, settings and
+worker: integration/test_app.py and, in a browser,
 integration/test_app_browser.py.
 """

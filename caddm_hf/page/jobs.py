@@ -1,7 +1,7 @@
-"""What the page asks of a detector.
+"""The jobs that the page has a detector do.
 
-The jobs go to `GuardedWorkers`, so that a file that kills or clogs a decoder costs one process
-and not the page. How they are done is in `page.worker`, which only those processes import.
+They run in a `WorkerPool`, so that a file that crashes or blocks a decoder costs one process and
+not the page. `worker` holds the code that does them, which only those processes import.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from ..report.video_report import VideoReport
 
 @dataclass(frozen=True)
 class CheckJob:
-    """Judge a file; the answer is a `VideoReport` with its provenance.
+    """Judge a file. The result is a `VideoReport` with its provenance.
 
     Attributes:
         path: of the file.
-        frames: to sample; as the detector is configured if None.
-        name: what the report calls it.
+        frames: to sample; None for the detector's own number.
+        name: what the report calls the file.
     """
 
     path: str
@@ -27,12 +27,12 @@ class CheckJob:
 
 @dataclass(frozen=True)
 class AnnotateJob:
-    """Draw a report onto its video; the answer is an `AnnotatedVideo`.
+    """Draw a report onto its video, into a file. There is no other result.
 
     Attributes:
         path: of the video.
-        report: on it.
-        out_path: where the annotated clip is written.
+        report: of the video.
+        out_path: the file to write.
         strength: of the heatmap, in [0, 1].
     """
 

@@ -16,7 +16,7 @@ from .model_facts import ModelChoiceError, ModelFacts
 
 
 class JobRunner(Protocol):
-    """A detector at work, here or in another process: `GuardedWorkers`, or `LocalRunner`."""
+    """Runs jobs with a detector: a `PoolRunner` or `LocalRunner`."""
 
     def run(
         self,

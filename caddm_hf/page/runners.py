@@ -1,18 +1,65 @@
-"""What runs the page's jobs: guarded processes, or this process."""
+"""Runners of the page's jobs: in worker processes, or in this process."""
 
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from ..core.hub_ids import HUB_ID
+from ..core.liveness import Progress
 from ..detector.config import DetectionConfig
-from ..detector.video_detector import Progress
-from ..guard.limits import GuardLimits, JobStoppedError, StartError
-from ..guard.pool import GuardedWorkers
+from ..guard.limits import GuardLimits, JobFailedError, JobStoppedError, StartError
+from ..guard.pool import WorkerPool
+from ..report.files import ReportError
+from ..report.transport import report_from_data
+from ..report.video_report import VideoReport
+from .jobs import AnnotateJob, CheckJob
 from .model_facts import ModelChoiceError, ModelFacts
+
+
+class PoolRunner:
+    """Runs jobs in worker processes.
+
+    Args:
+        pool: of workers that have loaded a `worker.DataHandle`.
+    """
+
+    def __init__(self, pool: WorkerPool):
+        self._pool = pool
+
+    def run(
+        self,
+        job: CheckJob | AnnotateJob,
+        progress: Progress | None = None,
+        stop: threading.Event | None = None,
+    ) -> VideoReport | None:
+        """The result of a job. Arguments and errors as of `WorkerPool.run`."""
+        data = self._pool.run(job, progress, stop)
+        if not isinstance(job, CheckJob):
+            return None
+        try:
+            return report_from_data(data)
+        except ReportError as error:
+            raise JobFailedError(str(error), "") from error
+
+    def facts(self, stop: threading.Event | None = None) -> ModelFacts:
+        """Facts about the model, waiting until it is loaded. Errors as of `WorkerPool.facts`."""
+        data = self._pool.facts(stop)
+        try:
+            return TypeAdapter(ModelFacts).validate_python(data)
+        except ValidationError as error:
+            raise StartError("The process that does the work did not load a model.") from error
+
+    def start(self) -> None:
+        """Have a worker load the model, without waiting for it."""
+        self._pool.start()
+
+    def close(self) -> None:
+        """End the workers, whether they have jobs or not."""
+        self._pool.close()
 
 
 def guarded_runner(
@@ -22,8 +69,8 @@ def guarded_runner(
     limits: GuardLimits = GuardLimits(),
     workers: int = 1,
     backend: str = "auto",
-) -> GuardedWorkers:
-    """Worker processes for a model; none is started before it is needed.
+) -> PoolRunner:
+    """A runner with worker processes for a model. None is started before it is needed.
 
     Args:
         model: folder or Hub id; the bundled one if None.
@@ -33,19 +80,21 @@ def guarded_runner(
         workers: jobs at once.
         backend: what computes the network, as `open_network` takes it.
     """
-    return GuardedWorkers(partial(_load, model, revision, config, backend), limits, workers)
+    pool = WorkerPool(partial(_load, model, revision, config, backend), limits, workers)
+    return PoolRunner(pool)
 
 
 def _load(model: str | None, revision: str | None, config: DetectionConfig, backend: str):
-    from .worker import load_detector  # torch comes with it: not for the page's process
+    from .worker import DataHandle, load_detector  # only workers load models
 
-    # Instead of a lock shared with other processes, which a killed worker would leave behind.
+    # tqdm's default lock is shared between processes; a worker killed while holding it would
+    # block the others.
     tqdm.set_lock(threading.RLock())
-    return load_detector(model, revision, config, backend)
+    return DataHandle(load_detector(model, revision, config, backend))
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
-    """`user/name@revision` as its two parts; a folder is never split."""
+    """Split `user/name@revision` into its two parts; a folder is never split."""
     model, _, revision = name.partition("@")
     if not revision or Path(name).exists():
         return name, None
@@ -54,14 +103,14 @@ def split_revision(name: str) -> tuple[str, str | None]:
 
 def named_runner(
     name: str, config: DetectionConfig, limits: GuardLimits, backend: str = "auto"
-) -> GuardedWorkers:
-    """Worker processes for the model a visitor named.
+) -> PoolRunner:
+    """A runner with worker processes for the model that a visitor named.
 
     Raises:
-        ModelChoiceError: it cannot be a model's name.
+        ModelChoiceError: `name` cannot be a model's name.
     """
     model, revision = split_revision(name)
-    # Known without starting a process.
+    # This needs no process to find out.
     if not (Path(model).exists() or HUB_ID.fullmatch(model)):
         raise ModelChoiceError(
             f"Model '{model}' is neither a folder nor a Hub id of the form user/name."
@@ -70,12 +119,12 @@ def named_runner(
 
 
 class LocalRunner:
-    """Does jobs in this process, in the thread that asks, as `GuardedWorkers` does in others.
+    """Runs jobs in this process, in the thread of the caller, as `PoolRunner` does in others.
 
-    For a GPU that only this process is given, and for tests.
+    For a GPU that only this process may use, and for tests.
 
     Args:
-        load: gives the function for jobs, when it is first needed.
+        load: returns the function that does the jobs; called when it is first needed.
     """
 
     def __init__(self, load: Callable[[], Callable]):
@@ -98,28 +147,28 @@ class LocalRunner:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> object:
-        """The answer to a job; it can be stopped at its next step.
+        """The result of a job, which can be stopped at its next step.
 
         Raises:
             JobStoppedError: `stop` was set.
-            MediaError: the job's own.
+            MediaError: raised by the job.
         """
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def report_progress(stage: str, done: int, total: int) -> None:
             if stop is not None and stop.is_set():
                 raise JobStoppedError
             if progress is not None:
                 progress(stage, done, total)
 
-        return self._loaded()(job, tell)
+        return self._loaded()(job, report_progress)
 
     def facts(self, stop: threading.Event | None = None) -> ModelFacts:
-        """Of the model."""
+        """Facts about the model."""
         return self._loaded().facts
 
     def start(self) -> None:
-        """Nothing is done ahead here: the first job loads."""
+        """Do nothing: the first job loads the model."""
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Drop the model."""
         self._handle = None

@@ -1,4 +1,6 @@
-"""How a process does the page's jobs: a loaded detector that takes them."""
+"""Does the page's jobs, with a loaded detector."""
+
+from dataclasses import asdict
 
 from ..checkpoint.bundled import bundled_model
 from ..checkpoint.loading import load_model
@@ -6,7 +8,8 @@ from ..detector.config import DetectionConfig
 from ..detector.provenance import record_provenance
 from ..detector.video_detector import Progress, VideoDetector
 from ..media.limits import MediaError
-from ..report.annotated_video import AnnotatedVideo, AnnotationError, write_annotated_video
+from ..report.annotated_video import AnnotationError, write_annotated_video
+from ..report.transport import report_to_data
 from ..report.video_report import VideoReport
 from ..runtime.zero_gpu import ZeroGpuNetwork
 from .jobs import AnnotateJob, CheckJob
@@ -14,46 +17,67 @@ from .model_facts import model_facts
 
 
 class DetectorHandle:
-    """A loaded detector that takes jobs.
+    """A loaded detector that does jobs.
 
     Attributes:
-        facts: of its model.
+        facts: about its model.
     """
 
     def __init__(self, detector: VideoDetector):
         self.detector = detector
         self.facts = model_facts(detector.name, detector.revision, detector.model.config)
 
-    def __call__(self, job: CheckJob | AnnotateJob, tell: Progress) -> VideoReport | AnnotatedVideo:
+    def __call__(self, job: CheckJob | AnnotateJob, progress: Progress) -> VideoReport | None:
         """Do a job.
 
         Args:
             job: what to do.
-            tell: called with (stage, done, total); an exception it raises stops the work.
+            progress: called with (stage, done, total); an exception that it raises stops the work.
+
+        Returns:
+            the report of a `CheckJob`.
 
         Raises:
-            MediaError: in one sentence, why the file cannot be used.
+            MediaError: the file cannot be used; one sentence says why.
         """
         if isinstance(job, AnnotateJob):
             try:
-                return write_annotated_video(
+                write_annotated_video(
                     job.path,
                     job.report,
                     job.out_path,
                     job.strength,
-                    on_progress=tell,
+                    on_progress=progress,
                     limits=self.detector.config.limits,
                 )
             except AnnotationError as error:
                 raise MediaError(str(error)) from error
-        report = self.detector(job.path, frames=job.frames, progress=tell, name=job.name)
+            return None
+        report = self.detector(job.path, frames=job.frames, progress=progress, name=job.name)
         return record_provenance(report, self.detector, job.path, job.frames)
+
+
+class DataHandle:
+    """Does jobs in a worker process, whose results and facts are JSON values and arrays.
+
+    Args:
+        handle: does the jobs.
+    """
+
+    def __init__(self, handle: DetectorHandle):
+        self._handle = handle
+        self.facts = asdict(handle.facts)
+
+    def __call__(self, job: CheckJob | AnnotateJob, progress: Progress) -> dict | None:
+        """Do a job. Arguments and errors as of `DetectorHandle`."""
+        report = self._handle(job, progress)
+        return None if report is None else report_to_data(report)
 
 
 def load_detector(
     model: str | None, revision: str | None, config: DetectionConfig, backend: str = "auto"
 ) -> DetectorHandle:
-    """A detector ready for jobs, in the process that calls this.
+    """Load a detector for jobs in this process.
 
     Args:
         model: folder or Hub id; the bundled one if None.
@@ -62,7 +86,7 @@ def load_detector(
         backend: what computes the network, as `open_network` takes it.
 
     Raises:
-        ModelError: in one sentence, why the model cannot be used.
+        ModelError: the model cannot be used; one sentence says why.
     """
     return DetectorHandle(
         VideoDetector.from_pretrained(model, config, backend=backend, revision=revision)
@@ -72,7 +96,7 @@ def load_detector(
 def load_zero_gpu_detector(
     model: str | None, revision: str | None, config: DetectionConfig
 ) -> DetectorHandle:
-    """The same on a Space with ZeroGPU, in the page's own process. Args and errors as above."""
+    """As `load_detector`, for the page's own process on a Space with ZeroGPU."""
     import spaces
 
     loaded = load_model(bundled_model() if model is None else model, revision)

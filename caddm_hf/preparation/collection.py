@@ -17,10 +17,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypedDict
 
 from ..core.atomic_files import PARTIAL_PREFIX
 from ..dataset.splits import SPLITS
-from ..guard.engines import Again
+from ..guard.engines import Retry
 from ..guard.limits import WorkerLostError
 from ..media.names import shown_name
 from .records import (
@@ -98,9 +99,8 @@ class MergeJob:
     shard: Shard
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """What a job reports.
+class JobResult(TypedDict):
+    """What a job returns: a dict, because workers send nothing but JSON values.
 
     Attributes:
         accounts: of the videos of the piece or shard, as in `VideoAccount.to_dict`.
@@ -108,7 +108,7 @@ class JobResult:
     """
 
     accounts: list[dict]
-    error: str | None = None
+    error: str | None
 
 
 @dataclass(frozen=True)
@@ -307,17 +307,21 @@ def build_piece(job: PieceJob) -> JobResult:
     except MemoryError:  # as much as a worker may have: `lost_piece` finds out for which video
         raise
     except Exception as error:
-        return JobResult([], f"{job.group.records[0].path}: {type(error).__name__}: {error}")
-    return JobResult([video.account.to_dict() for video in videos])
+        return _failed(job.group.records[0].path, f"{type(error).__name__}: {error}")
+    return JobResult(accounts=[video.account.to_dict() for video in videos], error=None)
 
 
-def lost_piece(job: PieceJob, loss: WorkerLostError) -> Again | JobResult:
-    """What becomes of a piece whose worker was lost: it is made without the video that did it."""
+def _failed(path: str, reason: str) -> JobResult:
+    return JobResult(accounts=[], error=f"{path}: {reason}")
+
+
+def lost_piece(job: PieceJob, loss: WorkerLostError) -> Retry | JobResult:
+    """Make a piece whose worker was lost again, without the video that was open then."""
     path = loss.step
     if loss.cause == "killed" or not path or path in job.unusable:
-        return JobResult([], f"{job.group.records[0].path}: {loss}")
+        return _failed(job.group.records[0].path, str(loss))
     sentence = str(loss.about(shown_name(Path(path))))
-    return Again(replace(job, unusable={**job.unusable, path: sentence}))
+    return Retry(replace(job, unusable={**job.unusable, path: sentence}))
 
 
 def merge_shard(job: MergeJob) -> JobResult:
@@ -329,8 +333,8 @@ def merge_shard(job: MergeJob) -> JobResult:
             merge_files(folder, pieces, job.shard.path)
         remove(folder, pieces)
     except Exception as error:
-        return JobResult([], f"{job.shard.path}: {type(error).__name__}: {error}")
-    return JobResult([])
+        return _failed(job.shard.path, f"{type(error).__name__}: {error}")
+    return JobResult(accounts=[], error=None)
 
 
 def make_manifest(settings: dict, accounts: Sequence[dict]) -> dict:

@@ -17,7 +17,7 @@ import cv2
 import torch
 from fsspec.implementations.dirfs import DirFileSystem
 
-from ..core.liveness import now_at
+from ..core.liveness import begin_step
 from ..media.limits import MediaError
 from .followed_faces import CutFace, FollowedFaces, main_person
 from .frame_sources import FrameSource, open_frames
@@ -116,16 +116,16 @@ def _opened(
 ) -> Iterator[FrameSource]:
     if path in unusable:
         raise MediaError(unusable[path])
-    now_at(path)
+    begin_step(path)
     try:
         with open_frames(tree, path, frames) as source:
             yield source
     except MemoryError:  # it is still this video's doing
         raise
     except BaseException:
-        now_at("")
+        begin_step("")
         raise
-    now_at("")
+    begin_step("")
 
 
 def _follow_fake(

@@ -13,6 +13,7 @@
     rendering          loads the templates of HTML; what they share
     schema             head and JSON Schema of a report file
     score_plot         a person's score over time, as SVG
+    transport          a report as JSON and arrays, as worker processes send it
     verdicts           face scores -> real, fake, or cannot tell with the reason
     video_report       VideoReport: every field of a report
     warnings           what limits a result

@@ -81,7 +81,7 @@ def report_bytes(report: VideoReport) -> bytes:
         raise ReportError(
             "This result has too many faces for a report file: check the video with fewer frames."
         )
-    _checked(data)  # so that whatever is written can be read
+    checked_report(data)  # so that whatever is written can be read
     return data
 
 
@@ -133,7 +133,7 @@ def read_report(path: str | os.PathLike) -> VideoReport:
         data = _unpacked(data, shown_name(path))
     if data.count(b",") > MAX_VALUES:
         raise ReportError(f"{shown_name(path)} holds more values than any report has.")
-    return _checked(data, shown_name(path))
+    return checked_report(data, shown_name(path))
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
@@ -150,7 +150,16 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return report
 
 
-def _checked(data: bytes, name: str = "This result") -> VideoReport:
+def checked_report(data: bytes, name: str = "This result") -> VideoReport:
+    """The report in the JSON of a report file.
+
+    Args:
+        data: UTF-8 JSON.
+        name: what messages call it.
+
+    Raises:
+        ReportError: it cannot be used; one sentence says why.
+    """
     try:
         head = ReportHead.model_validate_json(data)
     except ValidationError as error:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..checkpoint.loading import LoadedModel
 from ..core.errors import ModelError
-from ..core.memory import page_out, return_freed_memory
+from ..core.memory import return_freed_memory
 from ..model.modeling_caddm import CaddmOutput
 from .export import export_network
 from .exported import (
@@ -222,9 +222,7 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
         ModelError: the runtime refuses it, or it answers differently.
     """
     assert runtime in RUNTIMES, runtime
-    weights = list(loaded.model.state_dict().values())
     # While a runtime builds its own weights, several copies of them are in memory.
-    page_out(weights)
     return_freed_memory()
     try:
         network = (OnnxNetwork if runtime == "onnx" else OpenVinoNetwork)(exported)
@@ -239,7 +237,6 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
             f"The export answers differently from the model's weights in {PACKAGES[runtime]} "
             f"(probabilities by up to {difference:.2g}, allowed {tolerance:.2g})."
         )
-    page_out(weights)  # they may not be used again
     return_freed_memory()
     return network
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ..checkpoint.loading import LoadedModel
 from ..core.atomic_files import write_atomically
 from ..core.errors import ModelError
-from ..core.memory import page_out, return_freed_memory
+from ..core.memory import return_freed_memory
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .exported import (
     INPUT,
@@ -85,8 +85,7 @@ def export_network(
     import onnx
 
     model = onnx.ModelProto.FromString(_trace(loaded.model))
-    # From here on several copies of the weights are in memory; torch's were read again above.
-    page_out(loaded.model.state_dict().values())
+    # From here on several copies of the weights are in memory.
     return_freed_memory()
     _free_batch(model)
     _fold_constants(model)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from caddm_hf.core.liveness import be_watched, checkpoint, now_at, sign_of_life
+from caddm_hf.core.liveness import begin_step, checkpoint, heartbeat, set_watcher
 from caddm_hf.media.download import local_media
 from caddm_hf.media.frames import probe_media
 from support.made_media import numbered_frames, write_video
@@ -17,7 +17,7 @@ class Watcher:
         self.signs: list[str] = []
         self.stop_after = 10**9
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         self.signs.append("alive")
 
     def checkpoint(self) -> None:
@@ -25,28 +25,28 @@ class Watcher:
         if self.signs.count("checkpoint") > self.stop_after:
             raise InterruptedError
 
-    def now_at(self, step: str) -> None:
+    def begin_step(self, step: str) -> None:
         self.signs.append(step)
 
 
 @pytest.fixture
 def watcher() -> Iterator[Watcher]:
     watcher = Watcher()
-    be_watched(watcher)
+    set_watcher(watcher)
     yield watcher
-    be_watched(None)
+    set_watcher(None)
 
 
 def test_nobody_need_watch() -> None:
-    sign_of_life()
+    heartbeat()
     checkpoint()
-    now_at("a step")
+    begin_step("a step")
 
 
 def test_what_is_told(watcher: Watcher) -> None:
-    sign_of_life()
+    heartbeat()
     checkpoint()
-    now_at("a step")
+    begin_step("a step")
     assert watcher.signs == ["alive", "checkpoint", "a step"]
 
 

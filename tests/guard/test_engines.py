@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from caddm_hf.guard.engines import Again, EngineError, open_engine
+from caddm_hf.guard.engines import Engine, EngineError, Retry, open_engine
 from caddm_hf.guard.limits import JobFailedError, WorkerLostError
 from data_scripts.build_frame_dataset import main as build_main
 from support.made_datasets import MadeVideos, make_faceforensics, make_folder
@@ -34,35 +35,54 @@ def videos(tmp_path_factory) -> MadeVideos:
 # --- processes ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_every_job_is_done_once(workers: int) -> None:
-    with open_engine("processes", workers) as engine:
-        assert sorted(engine.map(math.sqrt, [number**2 for number in range(20)])) == list(range(20))
-        assert list(engine.map(math.sqrt, [])) == []
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    with open_engine("processes", 2) as engine:
+        yield engine
 
 
-def test_jobs_run_in_other_processes() -> None:
-    with open_engine("processes", 1) as engine:
-        assert os.getpid() not in set(engine.map(_process_id, range(3)))
+def test_every_job_is_done_once(engine: Engine) -> None:
+    with open_engine("processes", 0) as here:
+        for one in (engine, here):
+            assert sorted(one.map(math.sqrt, [n**2 for n in range(20)])) == list(range(20))
+            assert list(one.map(math.sqrt, [])) == []
+
+
+def test_jobs_run_in_other_processes(engine: Engine) -> None:
+    assert os.getpid() not in set(engine.map(_process_id, range(3)))
 
 
 def _process_id(_: int) -> int:
     return os.getpid()
 
 
-def test_a_worker_that_dies() -> None:
-    with (
-        open_engine("processes", 1) as engine,
-        pytest.raises(EngineError, match="A worker process was killed"),
-    ):
+def test_workers_load_before_jobs_and_keep_no_secrets(monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hush")
+    load = partial(_keep, "HF_TOKEN")
+    with open_engine("processes", 1, load=load, keep_secrets=False) as engine:
+        assert list(engine.map(_now_and_while_loading, ["HF_TOKEN"])) == [[None, "hush"]]
+
+
+_loaded_with: dict[str, str | None] = {}
+
+
+def _keep(name: str) -> None:
+    _loaded_with[name] = os.environ.get(name)
+
+
+def _now_and_while_loading(name: str) -> list[str | None]:
+    return [os.environ.get(name), _loaded_with[name]]
+
+
+def test_a_worker_that_dies(engine: Engine) -> None:
+    with pytest.raises(EngineError, match="A worker process was killed"):
         list(engine.map(signal.raise_signal, [signal.SIGKILL]))
 
 
-def test_what_becomes_of_a_lost_job() -> None:
-    with open_engine("processes", 2) as engine:
-        results = engine.map(_exit_if_three, range(6), _as_cause)
-        assert sorted(map(str, results)) == ["0", "1", "2", "3: died", "4", "5"]
-        assert list(engine.map(_exit_if_three, [3], _another)) == [7]
+def test_what_becomes_of_a_lost_job(engine: Engine) -> None:
+    results = engine.map(_exit_if_three, range(6), _as_cause)
+    assert sorted(map(str, results)) == ["0", "1", "2", "3: died", "4", "5"]
+    assert list(engine.map(_exit_if_three, [3], _another)) == [7]
 
 
 def _exit_if_three(number: int) -> int:
@@ -75,8 +95,8 @@ def _as_cause(job: int, loss: WorkerLostError) -> str:
     return f"{job}: {loss.cause}"
 
 
-def _another(job: int, loss: WorkerLostError) -> Again:
-    return Again(7)
+def _another(job: int, loss: WorkerLostError) -> Retry:
+    return Retry(7)
 
 
 def test_too_little_memory_in_this_process() -> None:
@@ -90,14 +110,14 @@ def _no_memory(_: int) -> None:
     raise MemoryError
 
 
-def test_what_a_job_raises() -> None:
-    with open_engine("processes", 1) as engine, pytest.raises(JobFailedError) as caught:
+def test_what_a_job_raises(engine: Engine) -> None:
+    with pytest.raises(JobFailedError) as caught:
         list(engine.map(math.sqrt, [-1]))
     assert "math domain error" in str(caught.value)
     assert "math domain error" in caught.value.__notes__[0]
 
 
-def test_jobs_are_not_handed_out_all_at_once() -> None:
+def test_jobs_are_not_handed_out_all_at_once(engine: Engine) -> None:
     taken = []
 
     def jobs() -> Iterator[int]:
@@ -105,11 +125,10 @@ def test_jobs_are_not_handed_out_all_at_once() -> None:
             taken.append(number)
             yield number
 
-    with open_engine("processes", 1) as engine:
-        results = engine.map(math.sqrt, jobs())
-        next(results)
-        assert len(taken) < 10
-        assert len(list(results)) == 49
+    results = engine.map(math.sqrt, jobs())
+    next(results)
+    assert len(taken) < 10
+    assert len(list(results)) == 49
 
 
 # --- Ray ---------------------------------------------------------------------------------

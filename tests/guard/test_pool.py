@@ -8,8 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -20,7 +22,7 @@ from caddm_hf.guard.limits import (
     StartError,
     WorkerLostError,
 )
-from caddm_hf.guard.pool import GuardedWorkers, ended_by_sigterm
+from caddm_hf.guard.pool import WorkerPool, ended_by_sigterm
 from caddm_hf.media.limits import MediaError
 from support import made_workers
 from support.made_workers import wait_for
@@ -35,24 +37,16 @@ only_linux = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def guard(tmp_path_factory) -> Iterator[GuardedWorkers]:
+def guard(tmp_path_factory) -> Iterator[WorkerPool]:
     with pytest.MonkeyPatch.context() as patch:
         root = tmp_path_factory.mktemp("temporary")
         patch.setattr("tempfile.tempdir", str(root))
-        with GuardedWorkers(made_workers.load, LIMITS) as guard:
+        with WorkerPool(made_workers.load, LIMITS) as guard:
             yield guard
         assert list(root.iterdir()) == []
 
 
-@pytest.fixture
-def temporary_root(tmp_path, monkeypatch) -> Path:
-    root = tmp_path / "temporary"
-    root.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(root))
-    return root
-
-
-def loss_of(guard: GuardedWorkers, *job, **options) -> WorkerLostError:
+def loss_of(guard: WorkerPool, *job, **options) -> WorkerLostError:
     """What a job is lost with; another works afterwards."""
     with pytest.raises(WorkerLostError) as caught:
         guard.run(job, **options)
@@ -84,9 +78,17 @@ def test_a_jobs_own_errors_cost_no_worker(guard):
     with pytest.raises(JobFailedError, match=r"^KeyError: 'a bug'$") as caught:
         guard.run(("bug",))
     assert "in bug" in caught.value.details
-    with pytest.raises(JobFailedError, match=r"lambda|pickle"):
-        guard.run(("unpicklable",))
+    with pytest.raises(JobFailedError, match="cannot return a value of type function"):
+        guard.run(("function",))
     assert guard.run(("pid",)) == pid
+
+
+def test_results_are_json_and_arrays(guard):
+    result = guard.run(("arrays",))
+    square, (empty,) = result.pop("arrays")
+    assert result == {"n": 1.5, "none": None}
+    assert np.array_equal(square, np.eye(2))
+    assert (empty.shape, empty.dtype) == ((2, 0, 3), np.uint8)
 
 
 def test_threads_of_a_job_take_no_other_message(guard):
@@ -98,7 +100,7 @@ def test_threads_of_a_job_take_no_other_message(guard):
 
 def test_two_workers_work_at_once():
     with (
-        GuardedWorkers(made_workers.load, LIMITS, workers=2) as guard,
+        WorkerPool(made_workers.load, LIMITS, workers=2) as guard,
         ThreadPoolExecutor(4) as threads,
     ):
         pids = set(threads.map(guard.run, [("grow", 20)] * 8))
@@ -110,7 +112,7 @@ def output_of_a_guard(arguments: str, what_it_does: str) -> tuple[str, str]:
     code = (
         "from support.made_workers import *\n"
         "if __name__ == '__main__':\n"
-        f"    with GuardedWorkers({arguments}) as guard:\n"
+        f"    with WorkerPool({arguments}) as guard:\n"
         f"        {what_it_does}\n"
     )
     path = Path(__file__).parents[1]
@@ -234,6 +236,29 @@ def test_answers_that_are_none(guard, job, cause):
     assert loss_of(guard, *job).cause == cause
 
 
+def test_a_pickle_from_a_worker_is_not_loaded(guard, tmp_path):
+    mark = tmp_path / "mark"
+    assert loss_of(guard, "crafted_pickle", str(mark)).cause == "died"
+    assert not mark.exists()
+
+
+# --- secrets ------------------------------------------------------------------------------
+
+SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "CADDM_PAGE_LOGIN", "AWS_SECRET_ACCESS_KEY")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_secrets_are_there_while_loading_and_if_asked_for_in_jobs(monkeypatch, kept):
+    names = (*SECRETS, "HF_HOME", "TOKENIZERS_PARALLELISM")
+    for name in names:
+        monkeypatch.setenv(name, "some value")
+    load = partial(made_workers.load_with_the_environment, *names)
+    with WorkerPool(load, LIMITS, keep_secrets=kept) as pool:
+        assert pool.facts() == list(names)
+        expected = names if kept else ("HF_HOME", "TOKENIZERS_PARALLELISM")
+        assert pool.run(("environment", names)) == list(expected)
+
+
 def test_a_loss_names_the_file():
     loss = WorkerLostError("silent", LIMITS, "step").about("'a.mp4'")
     assert str(loss) == "'a.mp4' was given up: for 2 s nothing moved in reading it."
@@ -299,7 +324,7 @@ def test_an_interrupt_ends_the_worker(guard):
 
 
 def test_closing_ends_jobs_and_those_that_wait(temporary_root):
-    guard = GuardedWorkers(made_workers.load, LIMITS)
+    guard = WorkerPool(made_workers.load, LIMITS)
     pid = guard.facts()["pid"]
     with ThreadPoolExecutor(2) as threads:
         jobs = [threads.submit(guard.run, ("busy", 60, "life")) for _ in range(2)]
@@ -358,7 +383,7 @@ def _nothing_happens() -> str:
     ],
 )
 def test_workers_that_cannot_start(temporary_root, load, limits, sentence):
-    with GuardedWorkers(load, limits) as guard:
+    with WorkerPool(load, limits) as guard:
         with pytest.raises(StartError, match=sentence):
             guard.facts()
         with pytest.raises(StartError, match=sentence):
@@ -367,7 +392,7 @@ def test_workers_that_cannot_start(temporary_root, load, limits, sentence):
 
 
 def test_starting_does_not_wait():
-    with GuardedWorkers(made_workers.load_slowly, LIMITS) as guard:
+    with WorkerPool(made_workers.load_slowly, LIMITS) as guard:
         guard.start()
         stop = threading.Event()
         stop.set()

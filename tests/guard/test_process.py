@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from caddm_hf.guard.limits import GuardLimits, WorkerLostError
-from caddm_hf.guard.pool import GuardedWorkers
+from caddm_hf.guard.pool import WorkerPool
 from support import made_workers
 from support.made_workers import wait_for
 
@@ -20,16 +20,8 @@ LIMITS = GuardLimits(memory_bytes=300 * 2**20, job_s=3.0)
 on_posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 
 
-@pytest.fixture
-def temporary_root(tmp_path, monkeypatch) -> Path:
-    root = tmp_path / "temporary"
-    root.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(root))
-    return root
-
-
 def test_temporary_files_of_a_lost_worker_are_removed(temporary_root):
-    with GuardedWorkers(made_workers.load, LIMITS) as guard:
+    with WorkerPool(made_workers.load, LIMITS) as guard:
         path = Path(guard.run(("write", "kept")))
         assert path.exists()
         assert temporary_root in path.parents
@@ -41,40 +33,42 @@ def test_temporary_files_of_a_lost_worker_are_removed(temporary_root):
     assert list(temporary_root.iterdir()) == []
 
 
+def parent_and_worker(root: Path, folder: Path, errors: int) -> tuple[subprocess.Popen, int, Path]:
+    """A process with a pool, its worker's process id, and a temporary file of that."""
+    process = subprocess.Popen(
+        [sys.executable, made_workers.__file__, str(folder / "mark")],
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(root), "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    pid, path = process.stdout.readline().split()
+    return process, int(pid), Path(path)
+
+
 @on_posix
 def test_what_killed_guards_left_is_removed_by_the_next(temporary_root, tmp_path):
     """And nothing else: neither a living guard's folder nor what only bears the name."""
-    process = subprocess.Popen(
-        [sys.executable, made_workers.__file__, str(tmp_path / "mark")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "TMPDIR": str(temporary_root),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
-    )
-    pid, path = process.stdout.readline().split()
+    process, pid, path = parent_and_worker(temporary_root, tmp_path, subprocess.DEVNULL)
     (left,) = temporary_root.iterdir()
-    os.kill(int(pid), signal.SIGSTOP)  # so that it cannot clean up
+    os.kill(pid, signal.SIGSTOP)  # so that it cannot clean up
     process.kill()
     process.wait()  # not communicate(): the stopped worker holds the pipe open
-    os.kill(int(pid), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     process.stdout.close()
-    wait_for(lambda: not psutil.pid_exists(int(pid)))
-    assert Path(path).exists()
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert path.exists()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     linked = temporary_root / "caddm-guard-linked"
     linked.symlink_to(elsewhere)
-    with GuardedWorkers(made_workers.load, LIMITS) as living:
+    with WorkerPool(made_workers.load, LIMITS) as living:
         (folder,) = set(temporary_root.iterdir()) - {left, linked}
         long_ago = time.time() - 3600
         for old in (left, folder, elsewhere):
             os.utime(old, (long_ago, long_ago))
-        with GuardedWorkers(made_workers.load, LIMITS):
+        with WorkerPool(made_workers.load, LIMITS):
             assert not left.exists()
             assert folder.exists()
             assert list(elsewhere.iterdir()) == []
@@ -92,23 +86,12 @@ def test_what_killed_guards_left_is_removed_by_the_next(temporary_root, tmp_path
         (signal.SIGINT, "all", 130),  # Ctrl-C in a terminal
     ],
 )
-def test_whatever_ends_the_guard_ends_its_worker(tmp_path, number, whom, status):
-    root = tmp_path / "temporary"
-    root.mkdir()
-    package = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, made_workers.__file__, str(tmp_path / "mark")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TMPDIR": str(root), "PYTHONPATH": str(package)},
-    )
-    pid, path = process.stdout.readline().split()
-    assert root in Path(path).parents
+def test_whatever_ends_the_guard_ends_its_worker(temporary_root, tmp_path, number, whom, status):
+    process, pid, path = parent_and_worker(temporary_root, tmp_path, subprocess.PIPE)
+    assert temporary_root in path.parents
     send = partial(os.killpg if whom == "all" else os.kill, process.pid)
     send(number)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (status, "")
-    wait_for(lambda: not psutil.pid_exists(int(pid)))
-    wait_for(lambda: list(root.iterdir()) == [])
+    wait_for(lambda: not psutil.pid_exists(pid))
+    wait_for(lambda: list(temporary_root.iterdir()) == [])

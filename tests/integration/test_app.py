@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -38,7 +39,7 @@ from caddm_hf.page.runners import LocalRunner
 from caddm_hf.page.worker import DetectorHandle
 from caddm_hf.report.files import read_report
 from support.made_reports import made_person, made_report
-from support.made_runners import FACTS, made_choices, made_page
+from support.made_runners import FACTS, MadeRunner, made_choices, made_page
 
 ROOT = Path(app.__file__).parent
 FORGED = [(float(t), 0.9) for t in range(8)]
@@ -103,6 +104,40 @@ def test_a_half_login_is_refused_and_not_ignored(text, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         app.main([])
     assert "name:password" in capsys.readouterr().err
+
+
+def test_what_the_page_holds_is_closed_with_it(monkeypatch, interrupts):
+    """The processes of models that visitors named, and the files made for visitors."""
+    opened = []
+
+    class Page:
+        is_running = False
+
+        def __getattr__(self, name):
+            return lambda *arguments, **options: self
+
+    def build(models, facts, examples, line, kept):
+        with models.runner("user/name"):
+            pass
+        opened.append(kept.folder("a session"))
+        page = Page()
+        page.server = SimpleNamespace(config=SimpleNamespace())
+        return page
+
+    def runner(*arguments):
+        opened.append(MadeRunner(None))
+        return opened[-1]
+
+    monkeypatch.setattr("caddm_hf.page.runners.guarded_runner", runner)
+    monkeypatch.setattr("caddm_hf.page.runners.named_runner", runner)
+    monkeypatch.setattr("caddm_hf.page.layout.build_page", build)
+    monkeypatch.setenv("CADDM_PAGE_LOGIN", "name:password")
+    assert app.main([]) == 0
+    own, named, folder = opened
+    assert own.closed
+    assert named.closed
+    assert not folder.parent.exists()
+    assert "CADDM_PAGE_LOGIN" not in os.environ  # which workers would inherit
 
 
 def test_tools_for_language_models_need_their_package(monkeypatch, capsys):

@@ -1,31 +1,16 @@
 """caddm_hf.media.download: what an address may lead to; the checked one is connected to."""
 
 import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from caddm_hf.media import download as media_source
 from caddm_hf.media.download import is_public, local_media
-from support.made_server import CONTENT, Server, running_server
+from support.made_server import CONTENT
 from support.media_downloads import download_error, fetch
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def temporary_root(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Downloads go below this folder, and nothing may stay in it."""
-    root = tmp_path / "temporary"
-    root.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(root))
-    yield root
-    assert list(root.iterdir()) == []
+pytestmark = pytest.mark.usefixtures("temporary_root")
 
 
 @pytest.mark.parametrize(

@@ -4,31 +4,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from caddm_hf.media.download import _CheckedBackend, local_media
 from caddm_hf.media.limits import MediaLimits
-from support.made_server import CONTENT, Handler, Server, running_server
+from support.made_server import CONTENT, Handler
 from support.media_downloads import download_error, fetch
 
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def temporary_root(tmp_path, monkeypatch) -> Iterator[Path]:
-    """Downloads go below this folder, and nothing may stay in it."""
-    root = tmp_path / "temporary"
-    root.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(root))
-    yield root
-    assert list(root.iterdir()) == []
+pytestmark = pytest.mark.usefixtures("temporary_root")
 
 
 # --- what works -------------------------------------------------------------------------

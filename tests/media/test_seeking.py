@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from caddm_hf.media import frames as video_frames
-from caddm_hf.media import seeking as frame_jumps
+from caddm_hf.media import seeking
 from caddm_hf.media.frames import iterate_frames, iterate_sampled_frames, probe_media
 from caddm_hf.media.seeking import plan_packets
 from support.made_media import numbered_frames, write_video
@@ -37,8 +37,8 @@ FORMATS = {
 
 
 @pytest.fixture
-def easy_jumps(monkeypatch):
-    monkeypatch.setattr(frame_jumps, "JUMP_COST_FRAMES", 1)
+def easy_seeks(monkeypatch):
+    monkeypatch.setattr(seeking, "SEEK_COST_FRAMES", 1)
 
 
 def assert_same_frames(path: Path, indices: list[int]) -> None:
@@ -54,13 +54,13 @@ def assert_same_frames(path: Path, indices: list[int]) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("step", [1, 7, 26])
-def test_planned_frames_are_those_of_reading_from_the_start(tmp_path, easy_jumps, name, step):
+def test_planned_frames_are_those_of_reading_from_the_start(tmp_path, easy_seeks, name, step):
     path = write_video(tmp_path / name, numbered_frames(90), **FORMATS[name])
     assert_same_frames(path, list(range(0, 90, step)))
     assert_same_frames(path, [3, 4, 41, 88, 89])
 
 
-def test_variable_frame_rate(tmp_path, easy_jumps):
+def test_variable_frame_rate(tmp_path, easy_seeks):
     times_s = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.3, 60)).tolist()
     path = write_video(tmp_path / "a.mp4", numbered_frames(60), times_s=times_s, options=H264)
     assert_same_frames(path, list(range(0, 60, 9)))
@@ -70,13 +70,13 @@ def test_variable_frame_rate(tmp_path, easy_jumps):
 def decoded(monkeypatch) -> list:
     """Grows by one with each packet that is decoded by a plan."""
     packets = []
-    original = frame_jumps.decode_packet
+    original = seeking.decode_packet
 
     def counting(stream, packet):
         packets.append(packet is not None)
         return original(stream, packet)
 
-    monkeypatch.setattr(frame_jumps, "decode_packet", counting)
+    monkeypatch.setattr(seeking, "decode_packet", counting)
     return packets
 
 
@@ -88,7 +88,7 @@ def test_what_is_far_from_any_wanted_frame_is_not_decoded(tmp_path, decoded, suf
     assert sum(decoded) < 150
 
 
-def test_no_jump_where_it_would_cost_more_than_it_saves(tmp_path, decoded):
+def test_no_seek_where_it_would_cost_more_than_it_saves(tmp_path, decoded):
     path = write_video(tmp_path / "a.mp4", numbered_frames(100), options=H264)
     list(iterate_sampled_frames(path, probe_media(path), 10))
     assert sum(decoded) == 100

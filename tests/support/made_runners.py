@@ -27,6 +27,9 @@ class MadeRunner:
     def facts(self, stop=None):
         return self.told_facts
 
+    def start(self):
+        pass
+
     def close(self):
         self.closed = True
 

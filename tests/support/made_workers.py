@@ -6,6 +6,7 @@ Apart from the tests so that a worker need not import pytest.
 import ctypes
 import gc
 import os
+import pickle
 import re
 import signal
 import struct
@@ -17,12 +18,24 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from caddm_hf.core.liveness import checkpoint, now_at, sign_of_life
+import numpy as np
+
+from caddm_hf.core.liveness import begin_step, checkpoint, heartbeat
 from caddm_hf.guard.limits import GuardLimits
-from caddm_hf.guard.pool import GuardedWorkers, ended_by_sigterm
+from caddm_hf.guard.pool import WorkerPool, ended_by_sigterm
 from caddm_hf.media.limits import MediaError
 
 MEGABYTE = 2**20
+
+
+class Touch:
+    """Its pickle makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self._path),)
 
 
 class Doer:
@@ -97,13 +110,13 @@ class Doer:
         """In small pieces, as a leak does."""
         for _ in range(megabytes):
             self._kept.append(bytearray(b"x" * MEGABYTE))
-            sign_of_life()
+            heartbeat()
         return os.getpid()
 
     def grow_for_ever(self):
         while True:
             self._kept.append(bytearray(b"x" * MEGABYTE))
-            sign_of_life()
+            heartbeat()
 
     def grow_at_once(self, megabytes):
         return len(bytearray(megabytes * MEGABYTE))
@@ -116,7 +129,7 @@ class Doer:
         re.match("(a+)+$", "a" * 60 + "b")
 
     def busy(self, seconds, how):
-        signs = {"life": sign_of_life, "checkpoint": checkpoint, "silent": lambda: None}
+        signs = {"life": heartbeat, "checkpoint": checkpoint, "silent": lambda: None}
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(0.02)
@@ -144,7 +157,7 @@ class Doer:
 
     def steps(self, count, seconds, last_s=0.0):
         for step in range(count):
-            now_at(f"step {step}")
+            begin_step(f"step {step}")
             self.busy(seconds, "life")
         self.busy(last_s, "life")
         return "done"
@@ -160,7 +173,17 @@ class Doer:
         os._exit(3)
 
     def large(self, megabytes):
-        return bytes(megabytes * MEGABYTE)
+        return np.zeros(megabytes * MEGABYTE, np.uint8)
+
+    def arrays(self):
+        return {"n": 1.5, "none": None, "arrays": [np.eye(2), (np.zeros((2, 0, 3), np.uint8),)]}
+
+    def environment(self, names):
+        """Those of the names that are in this process's environment, or were."""
+        started = Path("/proc/self/environ")
+        before = started.read_text().split("\0") if started.exists() else []
+        before = [variable.partition("=")[0] for variable in before if not variable.endswith("=")]
+        return [name for name in names if name in os.environ or name in before]
 
     def print(self):
         print("from Python", flush=True)
@@ -173,14 +196,19 @@ class Doer:
         time.sleep(60)
 
     def garbage(self):
-        self._line().send_bytes(b"no pickle")
+        self._line().send_bytes(b"no message")
+        time.sleep(60)
+
+    def crafted_pickle(self, mark):
+        """As a worker would that a file has taken over: it runs code where it is unpickled."""
+        self._line().send_bytes(pickle.dumps(("result", 1, Touch(mark))))
         time.sleep(60)
 
     def endless_message(self):
         os.write(self._line().fileno(), struct.pack("!i", -1) + struct.pack("!Q", 2**40))
         time.sleep(60)
 
-    def unpicklable(self):
+    def function(self):
         return lambda: None
 
     def _line(self):
@@ -190,6 +218,12 @@ class Doer:
 
 def load():
     return Doer()
+
+
+def load_with_the_environment(*names):
+    doer = Doer()
+    doer.facts = doer.environment(names)
+    return doer
 
 
 def load_and_print():
@@ -223,7 +257,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 def guard_until_ended(mark: str) -> None:
     """A program that guards a sleeping worker, which leaves a file; for being killed."""
-    with ended_by_sigterm(), GuardedWorkers(load, GuardLimits()) as guard:
+    with ended_by_sigterm(), WorkerPool(load, GuardLimits()) as guard:
         path = guard.run(("write", "left"))
         print(guard.facts()["pid"], path, flush=True)
         Path(mark).touch()
