@@ -75,6 +75,11 @@ def show_verdict_script(elem_id: str) -> str:
     return f"() => ({_function('show_verdict.js')})({json.dumps(f'#{elem_id}')})"
 
 
+def download_script() -> str:
+    """Downloads a file that the server has made."""
+    return _function("download.js")
+
+
 def strength_script() -> str:
     """Sets the strength of every heatmap on the page."""
     return _function("strength.js")

@@ -1,4 +1,4 @@
-"""What can be done with a result: the evidence to hand on, the annotated video."""
+"""Files made from a result when they are asked for: the evidence, the annotated video."""
 
 import asyncio
 import threading
@@ -12,6 +12,7 @@ from ..report.annotated_video import annotated_video_suffix
 from ..report.evidence import evidence_name, write_evidence
 from ..report.files import ReportError
 from ..report.video_report import VideoReport
+from .assets import download_script
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
 from .jobs import AnnotateJob
 from .kept_results import KeptResult, KeptResults
@@ -20,16 +21,18 @@ NO_RESULT = "There is no result to work on any more; please check the file again
 
 
 @dataclass(frozen=True)
-class HandOn:
+class Downloads:
     """The components above the result.
 
     Attributes:
-        evidence: downloads the evidence file; of no use before there is a result.
+        evidence: asks for the evidence file; disabled without a result.
+        evidence_file: hidden; the browser downloads what is put into it.
         annotate: asks for the annotated video; None where there is no video.
         annotated: shows it.
     """
 
-    evidence: gr.DownloadButton
+    evidence: gr.Button
+    evidence_file: gr.File
     annotate: gr.Button | None
     annotated: gr.Video | None
 
@@ -38,9 +41,9 @@ class HandOn:
         """What changes with a result, in the order of `updates`."""
         return [part for part in (self.evidence, self.annotate, self.annotated) if part is not None]
 
-    def updates(self, evidence: Path | None, can_annotate: bool = False) -> list[dict]:
-        """For `outputs`: with a result, or without one if there is no evidence file."""
-        updates = [gr.update(value=evidence, interactive=evidence is not None)]
+    def updates(self, has_result: bool, can_annotate: bool = False) -> list[dict]:
+        """For `outputs`: with a result, or without one."""
+        updates = [gr.update(interactive=has_result)]
         if self.annotate is not None:
             updates += [
                 gr.update(interactive=can_annotate),
@@ -49,11 +52,11 @@ class HandOn:
         return updates
 
 
-def add_hand_on(kind: str, can_annotate: bool) -> HandOn:
+def add_downloads(kind: str, can_annotate: bool) -> Downloads:
     """Lay them out for a tab."""
     annotate = annotated = None
     with gr.Row():
-        evidence = gr.DownloadButton(
+        evidence = gr.Button(
             "Evidence file", interactive=False, size="md", elem_id=f"{kind}-evidence", min_width=130
         )
         if can_annotate:
@@ -64,6 +67,7 @@ def add_hand_on(kind: str, can_annotate: bool) -> HandOn:
                 elem_id=f"{kind}-annotate",
                 min_width=130,
             )
+    evidence_file = gr.File(visible="hidden", elem_id=f"{kind}-evidence-file")
     if can_annotate:
         annotated = gr.Video(
             label="Annotated video",
@@ -72,7 +76,22 @@ def add_hand_on(kind: str, can_annotate: bool) -> HandOn:
             elem_id=f"{kind}-annotated",
             buttons=["download"],
         )
-    return HandOn(evidence, annotate, annotated)
+    return Downloads(evidence, evidence_file, annotate, annotated)
+
+
+def wire_evidence(kept: KeptResults, place: Hashable, parts: Downloads) -> None:
+    """Make the evidence file when it is asked for, and have the browser download it."""
+
+    async def make(request: gr.Request) -> str | None:
+        result = kept.get(request.session_hash, place)
+        if result is None:
+            raise gr.Error(NO_RESULT, print_exception=False, title="No evidence file")
+        path = await evidence_file(kept, request.session_hash, result.report)
+        return None if path is None else str(path)
+
+    parts.evidence.click(
+        make, None, parts.evidence_file, api_visibility="private", show_progress="hidden"
+    ).success(None, parts.evidence_file, None, js=download_script(), api_visibility="private")
 
 
 async def evidence_file(kept: KeptResults, session: str, report: VideoReport) -> Path | None:
@@ -92,7 +111,7 @@ async def evidence_file(kept: KeptResults, session: str, report: VideoReport) ->
 
 
 def wire_annotate(
-    checks: Checks, kept: KeptResults, place: Hashable, parts: HandOn, strength: gr.Slider
+    checks: Checks, kept: KeptResults, place: Hashable, parts: Downloads, strength: gr.Slider
 ) -> None:
     """The annotated video is made when it is asked for, in line like a check."""
 

@@ -9,7 +9,7 @@ import gradio as gr
 
 from .assets import new_file_script, show_verdict_script
 from .checks import CheckFailedError, Checks, CheckStoppedError
-from .downloads import HandOn, add_hand_on, evidence_file, wire_annotate
+from .downloads import Downloads, add_downloads, wire_annotate, wire_evidence
 from .kept_results import KeptResult, KeptResults
 from .player import Player, add_player, add_result
 from .result import error_html, notice_html, report_html
@@ -32,7 +32,7 @@ class FileTab:
     player: Player
     check: gr.Button
     stop: gr.Button
-    hand_on: HandOn
+    downloads: Downloads
     result: gr.HTML
 
 
@@ -75,9 +75,9 @@ def _lay_out(kind: Kind, examples: dict[str, Path]) -> FileTab:
                 stop = gr.Button("Stop", elem_id=f"{kind}-stop", min_width=90)
             player = add_player(kind, can_annotate=kind == "video")
         with gr.Column(scale=5, min_width=320):
-            hand_on = add_hand_on(kind, can_annotate=kind == "video")
+            downloads = add_downloads(kind, can_annotate=kind == "video")
             result = add_result(kind, NOTHING_YET)
-    return FileTab(file, player, check, stop, hand_on, result)
+    return FileTab(file, player, check, stop, downloads, result)
 
 
 def _add_camera(file: gr.File) -> None:
@@ -116,7 +116,7 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),
     ) -> list:
-        nothing = tab.hand_on.updates(None)
+        nothing = tab.downloads.updates(False)
         if path is None:
             return [notice_html(CHOOSE_FIRST), *nothing]
         session = request.session_hash
@@ -128,9 +128,8 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
         except CheckFailedError as failure:
             return [error_html(str(failure)), *nothing]
         kept.keep(session, kind, KeptResult(report, path))
-        evidence = await evidence_file(kept, session, report)
         can_annotate = bool(report.people) and report.kind != "picture"
-        return [report_html(report), *tab.hand_on.updates(evidence, can_annotate)]
+        return [report_html(report), *tab.downloads.updates(True, can_annotate)]
 
     async def stop_check(request: gr.Request) -> str:
         checks.stop((request.session_hash, kind))
@@ -139,12 +138,12 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
     async def choose(path: str | None, request: gr.Request) -> list:
         checks.choose((request.session_hash, kind), path)
         kept.drop(request.session_hash, kind)
-        return tab.hand_on.updates(None)
+        return tab.downloads.updates(False)
 
     tab.check.click(
         show_result,
         [tab.file, *settings.values],
-        [tab.result, *tab.hand_on.outputs],
+        [tab.result, *tab.downloads.outputs],
         show_progress_on=tab.result,
         scroll_to_output=True,
         api_visibility="private",
@@ -154,6 +153,7 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
     tab.stop.click(stop_check, None, tab.result, **AT_ONCE)
     script = new_file_script(notice_html(NOTHING_YET))
     tab.file.change(None, tab.file, [tab.player.preview, tab.result], js=script)
-    tab.file.change(choose, tab.file, tab.hand_on.outputs, **AT_ONCE)
-    if tab.hand_on.annotate is not None:
-        wire_annotate(checks, kept, kind, tab.hand_on, tab.player.strength)
+    tab.file.change(choose, tab.file, tab.downloads.outputs, **AT_ONCE)
+    wire_evidence(kept, kind, tab.downloads)
+    if tab.downloads.annotate is not None:
+        wire_annotate(checks, kept, kind, tab.downloads, tab.player.strength)

@@ -11,7 +11,7 @@ from ..report.video_report import VideoReport
 from ..report.words import VERDICT_WORDS, show_percent
 from .assets import html, show_file_script, show_verdict_script, static
 from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
-from .downloads import add_hand_on, evidence_file, wire_annotate
+from .downloads import add_downloads, wire_annotate, wire_evidence
 from .file_tab import AT_ONCE
 from .kept_results import KeptResult, KeptResults
 from .player import add_player, add_result
@@ -101,7 +101,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
                 js_on_load=static("table.js"),
                 apply_default_css=False,
             )
-            hand_on = add_hand_on(KIND, can_annotate=True)
+            downloads = add_downloads(KIND, can_annotate=True)
             result = add_result(KIND, NOTHING_YET)
 
     async def check_all(
@@ -158,15 +158,14 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         kept_result = kept.get(session, (KIND, number)) if isinstance(number, int) else None
         if kept_result is None:
             kept.drop(session, SHOWN)
-            return [notice_html(NO_RESULT), None, *hand_on.updates(None)]
+            return [notice_html(NO_RESULT), None, *downloads.updates(False)]
         kept.keep(session, SHOWN, kept_result)
         report = kept_result.report
-        evidence = await evidence_file(kept, session, report)
         can_annotate = bool(report.people) and report.kind != "picture"
         return [
             report_html(report),
             kept_result.path,
-            *hand_on.updates(evidence, can_annotate),
+            *downloads.updates(True, can_annotate),
         ]
 
     async def stop_all(request: gr.Request) -> None:
@@ -176,7 +175,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         session = request.session_hash
         checks.choose((session, KIND), "\n".join(paths or []))
         kept.drop(session, SHOWN, *((KIND, number) for number in range(1, MOST_FILES + 1)))
-        return ["", "", notice_html(NOTHING_YET), None, *hand_on.updates(None)]
+        return ["", "", notice_html(NOTHING_YET), None, *downloads.updates(False)]
 
     # The file of the chosen row: shown by the page's script, as in the other tabs.
     shown_file = gr.File(visible="hidden", elem_id="many-shown-file")
@@ -192,16 +191,17 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         concurrency_limit=None,
     )
     stop.click(stop_all, None, None, **AT_ONCE)
-    files.change(choose, files, [status, table, result, shown_file, *hand_on.outputs], **AT_ONCE)
+    files.change(choose, files, [status, table, result, shown_file, *downloads.outputs], **AT_ONCE)
     table.choose_row(
         show_row,
         None,
-        [result, shown_file, *hand_on.outputs],
+        [result, shown_file, *downloads.outputs],
         show_progress_on=result,
         api_visibility="private",
         concurrency_limit=4,
     ).then(None, js=show_verdict_script("many-result"))
-    wire_annotate(checks, kept, SHOWN, hand_on, player.strength)
+    wire_evidence(kept, SHOWN, downloads)
+    wire_annotate(checks, kept, SHOWN, downloads, player.strength)
 
 
 def _teller(told: list[str]) -> Tell:
