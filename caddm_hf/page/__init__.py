@@ -3,7 +3,7 @@
     api           endpoints for programs, and tools for language models
     assets        looks and scripts: static/, templates/, Gradio's theme
     checks        runs checks in the order they were asked for
-    downloads     what to do with a result
+    downloads     evidence file and annotated video of a result
     examples      makes the example clips
     file_tab      the tabs for one file
     jobs          the jobs that the page has a detector do
@@ -11,7 +11,7 @@
     layout        tabs and what belongs to all of them
     many_tab      the tab for several files
     model_choice  which model checks
-    model_facts   what a visitor is told of a model, and the sensitivities it allows
+    model_facts   facts about a model that visitors see, and the sensitivities it allows
     moments       what the timeline knows of each frame
     player        player and result
     report_tab    the tab that opens a report

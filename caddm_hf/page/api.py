@@ -1,6 +1,6 @@
 """The page's endpoints for programs, which are its tools for language models (MCP) too.
 
-Their descriptions are these functions' docstrings: Gradio shows them to whoever asks.
+Their descriptions are these functions' docstrings: Gradio shows them to programs that ask.
 """
 
 import gradio as gr
@@ -56,7 +56,7 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
         Args:
             video: the video or picture file.
             frames: how many frames to look at, evenly over the whole video (8 to 96).
-            faces: "Everybody", or "The main person" for only whoever is seen most.
+            faces: "Everybody", or "The main person" for only the person seen most.
             sensitivity: empty for the model's own thresholds; or one that `describe_model` lists,
                 such as "0.01" for a false-positive rate of 1%.
             model: empty for the page's own model; where allowed a folder on the server or
@@ -81,7 +81,7 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
         Args:
             video: the video or picture file.
             frames: how many frames to look at, evenly over the whole video (8 to 96).
-            faces: "Everybody", or "The main person" for only whoever is seen most.
+            faces: "Everybody", or "The main person" for only the person seen most.
             sensitivity: empty for the model's own thresholds; or one that `describe_model` lists.
             model: empty for the page's own model; where allowed a folder or Hub id.
         """
@@ -108,7 +108,7 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
         Args:
             video: the video file.
             frames: how many frames to look at, evenly over the whole video (8 to 96).
-            faces: "Everybody", or "The main person" for only whoever is seen most.
+            faces: "Everybody", or "The main person" for only the person seen most.
             sensitivity: empty for the model's own thresholds; or one that `describe_model` lists.
             model: empty for the page's own model; where allowed a folder or Hub id.
             strength: of the heatmap, in percent (0 to 100).
@@ -130,7 +130,7 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
         return str(path)
 
     async def describe_model(model: str, request: gr.Request) -> dict:
-        """Tell which model judges, and how sensitive it can be set.
+        """Describe the model that judges, and the sensitivities it can be set to.
 
         Gives `name`, `revision`, `trained`, the thresholds `real_below` and `fake_above`, and
         `sensitivities`: what may be passed to the other tools, with its meaning.

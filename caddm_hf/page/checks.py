@@ -21,14 +21,14 @@ from .model_choice import ModelChoices
 
 logger = logging.getLogger(__name__)
 
-Tell = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
 LOOK_EVERY_S = 0.1
-FULL = "Too many people are waiting for a check just now; please try again in a few minutes."
+FULL = "Too many people are waiting for a check right now; please try again in a few minutes."
 UNFORESEEN = (
-    "Something went wrong while checking this file; it was not judged. Please report it to "
-    "whoever runs this page."
+    "Something went wrong while checking this file; it was not judged. Please report this to the "
+    "operator of this page."
 )
 
 
@@ -44,23 +44,23 @@ class Place:
 
     @property
     def ahead(self) -> int:
-        """How many come before this one, those who are being served included."""
+        """How many are before this one, including those being served."""
         return self._line.places.index(self)
 
-    async def reach_front(self, tell: Callable[[int], None]) -> None:
+    async def reach_front(self, on_move: Callable[[int], None]) -> None:
         """Wait for this one's turn.
 
         Args:
-            tell: called with `ahead` at first, whenever it changes and about ten times a second;
+            on_move: called with `ahead` at first, whenever it changes and about ten times a second;
                 an exception it raises ends the wait.
         """
         while self.ahead >= self._line.at_once:
-            tell(self.ahead)
+            on_move(self.ahead)
             await asyncio.sleep(LOOK_EVERY_S)
 
 
 class Line:
-    """Who is served and who waits.
+    """The visitors being served and those waiting, in order.
 
     Args:
         at_once: how many are served at the same time.
@@ -105,7 +105,7 @@ class CheckOptions:
         frames: to sample; as the detector is configured if None.
         model: folder or Hub id; the page's own if empty.
         sensitivity: a key of `ModelFacts.sensitivities`.
-        main_person: judge only whoever is seen most.
+        main_person: judge only the person with the largest faces.
     """
 
     frames: int | None = None
@@ -119,8 +119,8 @@ class _Job:
 
     Attributes:
         chosen: what it is about.
-        stop: tells the thread that does it.
-        stopped: tells who waits for it.
+        stop: set for the thread that does it.
+        stopped: set for the coroutine that waits for it.
     """
 
     def __init__(self, chosen: str):
@@ -141,7 +141,7 @@ class Checks:
 
     Args:
         models: the detectors.
-        line: who waits.
+        line: the order of checks.
     """
 
     def __init__(self, models: ModelChoices, line: Line):
@@ -155,7 +155,7 @@ class Checks:
         path: str,
         options: CheckOptions,
         visitor: Hashable,
-        tell: Tell,
+        on_progress: Progress,
         chosen: str | None = None,
     ) -> VideoReport:
         """Judge a file.
@@ -164,7 +164,7 @@ class Checks:
             path: an uploaded file.
             options: the visitor's choices.
             visitor: whose check it is.
-            tell: called with (stage, done, total), in any thread.
+            on_progress: called with (stage, done, total), in any thread.
             chosen: what the visitor chose, if not just this file; `choose` names it, too.
 
         Raises:
@@ -177,31 +177,31 @@ class Checks:
             with self.models.runner(options.model) as runner:
                 thresholds = runner.facts(stop).thresholds_for(options.sensitivity)
                 job = CheckJob(path, options.frames, Path(path).name)
-                report = runner.run(job, tell, stop)
+                report = runner.run(job, on_progress, stop)
             if thresholds is not None:
                 report = rejudge(report, thresholds, self.models.config.rules)
             return main_person_only(report) if options.main_person else report
 
-        return await self.work(judge, path if chosen is None else chosen, visitor, tell)
+        return await self.work(judge, path if chosen is None else chosen, visitor, on_progress)
 
     async def work(
         self,
         function: Callable[[threading.Event], Result],
         chosen: str,
         visitor: Hashable,
-        tell: Tell,
+        on_progress: Progress,
     ) -> Result:
         """Do something costly with a file when it is this visitor's turn.
 
         Args:
             function: called in a thread, with an event that is set when it should stop.
-            chosen, visitor, tell: as in `run`; errors too.
+            chosen, visitor, on_progress: as in `run`; errors too.
         """
         job = _Job(chosen)
         self._jobs.setdefault(visitor, []).append(job)
         # Apart from this wait, so that a place in line is held until nothing of the work runs any
         # more, while a visitor who stops it need not wait for that.
-        working = asyncio.ensure_future(self._in_line(function, job, tell))
+        working = asyncio.ensure_future(self._in_line(function, job, on_progress))
         stopped = asyncio.ensure_future(job.stopped.wait())
         try:
             await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -227,15 +227,15 @@ class Checks:
                 del self._jobs[visitor]
 
     async def _in_line(
-        self, function: Callable[[threading.Event], Result], job: "_Job", tell: Tell
+        self, function: Callable[[threading.Event], Result], job: "_Job", on_progress: Progress
     ) -> Result:
-        def tell_place(ahead: int) -> None:
+        def report_place(ahead: int) -> None:
             if job.stop.is_set():
                 raise CheckStoppedError
-            tell(f"Waiting: number {ahead + 1} in line", 0, 1)
+            on_progress(f"Waiting: number {ahead + 1} in line", 0, 1)
 
         with self.line.join() as place:
-            await place.reach_front(tell_place)
+            await place.reach_front(report_place)
             if job.stop.is_set():
                 raise CheckStoppedError
             return await asyncio.to_thread(function, job.stop)
@@ -243,7 +243,7 @@ class Checks:
     def _forget(self, ended: asyncio.Future) -> None:
         self._ending.discard(ended)
         if not ended.cancelled():
-            ended.exception()  # whoever waited has been told; nobody else is to be warned
+            ended.exception()  # retrieved, or asyncio would warn; the visitor has its sentence
 
     def choose(self, visitor: Hashable, chosen: str | None) -> None:
         """From now on only checks of this matter to the visitor; None is nothing."""

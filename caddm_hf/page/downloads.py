@@ -13,7 +13,7 @@ from ..report.evidence import evidence_name, write_evidence
 from ..report.files import ReportError
 from ..report.video_report import VideoReport
 from .assets import download_script
-from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .checks import CheckFailedError, Checks, CheckStoppedError, Progress
 from .jobs import AnnotateJob
 from .kept_results import KeptResult, KeptResults
 
@@ -123,12 +123,12 @@ def wire_annotate(
         if result is None or result.path is None:
             raise gr.Error(NO_RESULT, print_exception=False, title="No annotated video")
 
-        def tell(stage: str, done: int, total: int) -> None:
+        def report(stage: str, done: int, total: int) -> None:
             progress(done / max(total, 1), desc=stage)
 
         try:
             path = await annotated_file(
-                checks, kept, session, (session, place), result, percent, tell
+                checks, kept, session, (session, place), result, percent, report
             )
         except CheckFailedError as failure:
             raise gr.Error(
@@ -163,7 +163,7 @@ async def annotated_file(
     visitor: Hashable,
     result: KeptResult,
     percent: float,
-    tell: Tell,
+    on_progress: Progress,
 ) -> Path:
     """Draw a result onto its video. Errors as of `Checks.work`."""
     if result.report.kind == "picture":
@@ -172,7 +172,7 @@ async def annotated_file(
     job = AnnotateJob(result.path, result.report, out_path, percent / 100)
 
     def draw(stop: threading.Event) -> Path:
-        checks.models.own.run(job, tell, stop)
+        checks.models.own.run(job, on_progress, stop)
         return out_path
 
-    return await checks.work(draw, result.path, visitor, tell)
+    return await checks.work(draw, result.path, visitor, on_progress)

@@ -17,7 +17,7 @@ from .settings import Settings, options_of
 
 NOTHING_YET = "The result will appear here."
 STOPPED = "Stopped. Nothing was judged."
-CHOOSE_FIRST = "Choose a file first, or take an example."
+CHOOSE_FIRST = "Choose a file first, or use an example."
 # An answer at once, whatever else is being done.
 AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
@@ -95,17 +95,17 @@ def _add_camera(file: gr.File) -> None:
     recorded.stop_recording(lambda path: path, recorded, file, **AT_ONCE)
 
 
-def progress_teller(progress: gr.Progress) -> Callable[[str, int, int], None]:
-    """Shows a check's (stage, done, total) in the result area."""
+def shown_progress(progress: gr.Progress) -> Callable[[str, int, int], None]:
+    """A check's progress, shown in the result area."""
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def show(stage: str, done: int, total: int) -> None:
         progress(done / max(total, 1), desc=stage)
 
-    return tell
+    return show
 
 
 def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings: Settings) -> None:
-    """What is shown always belongs to the file that is chosen."""
+    """Connect the events; the result on the page always belongs to the chosen file."""
 
     async def show_result(
         path: str | None,
@@ -122,9 +122,9 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
         session = request.session_hash
         options = options_of(frames, sensitivity, faces, model)
         try:
-            report = await checks.run(path, options, (session, kind), progress_teller(progress))
+            report = await checks.run(path, options, (session, kind), shown_progress(progress))
         except CheckStoppedError:
-            return [gr.skip(), *nothing]  # whatever stopped it has said so
+            return [gr.skip(), *nothing]  # the page already shows why
         except CheckFailedError as failure:
             return [error_html(str(failure)), *nothing]
         kept.keep(session, kind, KeptResult(report, path))

@@ -34,8 +34,8 @@ def build_page(
         models: what judges.
         facts: of the page's own model.
         examples: as `make_examples` gives them.
-        line: who waits for whom.
-        kept: results of the visitors who are there.
+        line: the order of checks.
+        kept: results of the current visitors.
     """
     checks = Checks(models, line)
     # Served from where they are: copies among the uploads would be deleted with these.
@@ -57,11 +57,11 @@ def build_page(
                 "The same, one region swapped": examples["swapped_picture"],
             }
             add_file_tab("picture", pictures, checks, kept, settings)
-        with gr.Tab("Several", id="many-tab"):
+        with gr.Tab("Many files", id="many-tab"):
             add_many_tab(checks, kept, settings)
         with gr.Tab("Report", id="report-tab"):
             add_report_tab()
-        with gr.Accordion("What a score means, and what it cannot tell", open=False):
+        with gr.Accordion("What a score means, and its limits", open=False):
             gr.HTML(html("limits.html", limits=LIMITS), elem_classes="limits")
         add_api(checks, kept)
 

@@ -10,7 +10,7 @@ import gradio as gr
 from ..report.video_report import VideoReport
 from ..report.words import VERDICT_WORDS, show_percent
 from .assets import html, show_file_script, show_verdict_script, static
-from .checks import CheckFailedError, Checks, CheckStoppedError, Tell
+from .checks import CheckFailedError, Checks, CheckStoppedError, Progress
 from .downloads import add_downloads, wire_annotate, wire_evidence
 from .file_tab import AT_ONCE
 from .kept_results import KeptResult, KeptResults
@@ -22,9 +22,9 @@ KIND = "many"
 SHOWN = "many-shown"  # where the row that was chosen is kept
 MOST_FILES = 50
 TELL_EVERY_S = 0.5
-NOTHING_YET = "Choose a file of the table to see its result here."
-CHOOSE_FIRST = "Choose some files first."
-NO_RESULT = "There is no result of this file; check it again."
+NOTHING_YET = "Choose a file in the table to see its result here."
+CHOOSE_FIRST = "Choose files first."
+NO_RESULT = "There is no result for this file; check it again."
 
 COLUMNS = (
     ("number", "#"),
@@ -73,7 +73,7 @@ class Row:
 
 
 def table_html(rows: Sequence[Row]) -> str:
-    """The table; its script sorts it and tells which row was chosen."""
+    """The table; its script sorts it and reports the chosen row."""
     return html("table.html", columns=COLUMNS, rows=rows)
 
 
@@ -126,13 +126,13 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         batch = "\n".join(paths)  # what `choose` names, too
         yield _status(""), table_html(rows)
         for row, path in zip(rows, paths, strict=True):
-            told = ["Starting"]
+            stage = ["Starting"]
             checking = asyncio.create_task(
-                checks.run(path, options, visitor, _teller(told), chosen=batch)
+                checks.run(path, options, visitor, _stage_recorder(stage), chosen=batch)
             )
             try:
                 while not checking.done():
-                    words = f"File {row.number} of {len(rows)}. {told[0]}."
+                    words = f"File {row.number} of {len(rows)}. {stage[0]}."
                     yield _status(words), gr.skip()
                     await asyncio.wait([checking], timeout=TELL_EVERY_S)
                 report = checking.result()
@@ -150,7 +150,10 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
                 checking.cancel()
             yield gr.skip(), table_html(rows)
         files = "1 file" if len(rows) == 1 else f"{len(rows)} files"
-        yield _status(f"Done: {files}. Choose one to see its result."), table_html(rows)
+        yield (
+            _status(f"Done: {files}. Choose a file in the table to see its result."),
+            table_html(rows),
+        )
 
     async def show_row(event: gr.EventData, request: gr.Request) -> list:
         session = request.session_hash
@@ -204,13 +207,13 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
     wire_annotate(checks, kept, SHOWN, downloads, player.strength)
 
 
-def _teller(told: list[str]) -> Tell:
-    """Remembers what a check told last, in words."""
+def _stage_recorder(latest: list[str]) -> Progress:
+    """Progress of a check that is written to `latest`, in words."""
 
-    def tell(stage: str, done: int, total: int) -> None:
-        told[0] = f"{stage}: {done} of {total}" if total > 1 else stage
+    def record(stage: str, done: int, total: int) -> None:
+        latest[0] = f"{stage}: {done} of {total}" if total > 1 else stage
 
-    return tell
+    return record
 
 
 def _status(text: str) -> str:

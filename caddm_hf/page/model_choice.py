@@ -34,7 +34,7 @@ class JobRunner(Protocol):
 
 
 def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
-    """Models by what visitors are told of them; the same twice is told apart."""
+    """Models by the names that visitors see; equal names are distinguished."""
     found = {}
     for name in names:
         shown = shown_model_name(name)
@@ -44,7 +44,7 @@ def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _told_by_shown_name(name: str | None) -> Iterator[None]:
+def _with_shown_name(name: str | None) -> Iterator[None]:
     """Has errors about a model name it as visitors know it."""
     try:
         yield
@@ -109,17 +109,17 @@ class ModelChoices:
         """
         name = name.strip()
         if not name:
-            with _told_by_shown_name(self._own_name):
+            with _with_shown_name(self._own_name):
                 yield self.own
             return
         if not (self.any_model or name in self._offered):
             raise ModelChoiceError(
                 "This page checks with its own model"
                 + (f" or one of {', '.join(self.listed)}" if self.listed else "")
-                + "; whoever runs it can allow others."
+                + "; its operator can allow others."
             )
         name = self._offered.get(name, name)
-        with _told_by_shown_name(name):
+        with _with_shown_name(name):
             loaded = self._take(name)
             failed = False
             try:

@@ -1,4 +1,4 @@
-"""What a visitor is told of a model, and the sensitivities it allows."""
+"""Facts about a model that visitors see, and the sensitivities it allows."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ class ModelChoiceError(UserError):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a visitor is told of a model.
+    """Facts about a model that visitors see.
 
     Attributes:
         name: Hub id, last part of a folder, or description.
@@ -78,7 +78,7 @@ class ModelFacts:
                     return Thresholds(below, above)
         known = ", ".join(f"'{known}'" for _, known in self.sensitivities())
         raise ModelChoiceError(
-            f"This model knows no sensitivity '{key[:40]}'; it knows {known} (empty is its own)."
+            f"This model has no sensitivity '{key[:40]}'; it has {known} (empty is its own)."
         )
 
 

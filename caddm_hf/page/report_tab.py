@@ -1,4 +1,4 @@
-"""The tab that opens a report somebody handed on."""
+"""The tab that opens a report somebody sent."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from .result import error_html, notice_html, report_html
 
 NOTHING_YET = "Choose a report.json, or the evidence file that holds one."
 TRUST = (
-    "This shows what the file says. Whether somebody changed it since it was made, it cannot tell: "
+    "This tab shows the contents of the file. It cannot detect whether somebody changed the file: "
     "check the video again, or compare its fingerprint (SHA-256), which no other file has."
 )
 

@@ -110,8 +110,8 @@ def _share(report: VideoReport, person: PersonReport) -> str:
     frames = person.suspicious_frames(report.thresholds)
     share = frames / len(person.faces)
     return (
-        f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%}), taken by themselves "
-        "above the threshold for fake"
+        f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%}) have a score above the "
+        "threshold for fake"
     )
 
 

@@ -16,10 +16,10 @@ SENSITIVITY_INFO = (
     "genuine videos called fake, and more fakes missed."
 )
 UNCALIBRATED_INFO = (
-    "How high the score must be for “fake”. This model was not calibrated, so nobody can say how "
+    "How high the score must be for “fake”. This model was not calibrated, so it is not known how "
     "many genuine videos would be called fake."
 )
-FACES_INFO = "Judge everybody in the picture, or only whoever is seen most."
+FACES_INFO = "Judge everybody in the video or picture, or only the person seen most."
 MODEL_INFO = (
     "A model folder on the server, or user/name on the Hugging Face Hub (user/name@revision for a "
     "certain one). Empty: the page's own. No code that comes with a model is run."

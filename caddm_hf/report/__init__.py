@@ -1,9 +1,9 @@
-"""What is said and shown about a result.
+"""What is written and drawn about a result.
 
     annotated_video    boxes and heatmaps on the clip
     drawing            boxes and heatmaps on one frame
     evidence           report.json and report.html in one download
-    evidence_page      the page to hand on
+    evidence_page      the page to pass on
     face_pictures      crop and heatmap of a face, as PNG
     fields             types and bounds of a report's fields
     figures            heatmap and box pictures, data URIs
@@ -17,7 +17,7 @@
     verdicts           face scores -> real, fake, or cannot tell with the reason
     video_report       VideoReport: every field of a report
     warnings           what limits a result
-    words              what is said about a result
+    words              the sentences about a result
 
 Tests bear the modules' names, except: rendering and words: test_evidence_page.py.
 face_pictures, fields, schema and video_report: test_files.py, test_files_refusals.py. score_plot:

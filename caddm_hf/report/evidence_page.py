@@ -1,8 +1,8 @@
 """A `VideoReport` as one HTML page to keep, send and print.
 
-Everything lies in the file: pictures, plots and looks. It has no script and asks nothing of the
-network, and says so to the browser. The template escapes every value put into it; names of files
-and models are a stranger's text.
+The file contains everything: pictures, plots and looks. It has no script and fetches nothing, and
+its content security policy forbids both. The template escapes every value; names of files and
+models are a stranger's text.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
         judgement=judgement_values(report.judgement),
         thresholds=report.thresholds,
         meaning=_shown(verdict_meaning(report)),
-        # Of an untrained model the banner says what there is to say.
+        # For an untrained model the banner replaces it.
         probability_meaning=None if _is_untrained(report) else probability_meaning(report),
         untrained=UNTRAINED if _is_untrained(report) else None,
         warnings=[_shown(warning) for warning in report.warnings],
@@ -122,7 +122,7 @@ def _seen(report: VideoReport, person: PersonReport) -> list[str]:
     return [
         f"Seen in {seen} of the {report.frames_sampled} frames looked at; the face's longer side "
         f"is up to {size}.",
-        f"In {above} of these {seen} frames the score, taken by itself, is above the threshold; "
+        f"In {above} of these {seen} frames the score of the frame alone is above the threshold; "
         f"highest {show_percent(worst.fake_probability)} at {show_time(worst.time_s)}.",
     ]
 

@@ -112,14 +112,14 @@ def _pictures_adapter() -> TypeAdapter:
 def read_report(path: str | os.PathLike) -> VideoReport:
     """Read a report file, or the report in an evidence file.
 
-    Nothing in it is proof of anything: it says what somebody wrote. What it says is within
-    bounds and does not contradict itself.
+    A report proves nothing: anybody can write one. The values of one that is read are within
+    bounds and do not contradict each other.
 
     Args:
         path: JSON, or a zip with `report.json`; of schema version 1 or 2.
 
     Raises:
-        ReportError: it cannot be used; one sentence says why.
+        ReportError: it cannot be used; the message is one sentence.
     """
     path = Path(path)
     try:

@@ -28,7 +28,7 @@ class FacePictures:
         crop_rgb: (S, S, 3) uint8, as the network saw it.
         overlay_rgb: (S, S, 3) uint8, under its heatmap.
         boxed_rgb: (T, T, 3) uint8, T >= S, with the artifact boxes.
-        crop_alt, overlay_alt, boxed_alt: what each shows, for who cannot see it.
+        crop_alt, overlay_alt, boxed_alt: texts in place of the pictures.
     """
 
     person_id: int

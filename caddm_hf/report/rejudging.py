@@ -1,7 +1,7 @@
-"""A report seen otherwise, without scoring anything again: other thresholds, one person only.
+"""Judge a report again without scoring: at other thresholds, or for one person only.
 
-Verdicts follow from the scores a report holds by the rules of `verdicts`, so whoever wants to be
-stricter, or to know about the main person alone, need not check the video twice.
+Verdicts follow from the scores in a report by the rules of `verdicts`, so stricter thresholds, or
+the main person alone, need no second check of the video.
 """
 
 from dataclasses import replace
@@ -46,7 +46,7 @@ def rejudge(report: VideoReport, thresholds: Thresholds, rules: JudgingRules) ->
 
 
 def main_person_only(report: VideoReport) -> VideoReport:
-    """The report on whoever is seen most: the largest sum of face areas."""
+    """The report on the person seen most: the largest sum of face areas."""
     person = report.main_person
     if person is None or len(report.people) == 1:
         return report

@@ -1,4 +1,4 @@
-"""What is said about a result, in the same words on the page and in the evidence."""
+"""The sentences about a result, the same on the page and in the evidence."""
 
 from pathlib import Path
 
@@ -15,44 +15,45 @@ EVIDENCE_NOT_PROOF = (
     "known."
 )
 HEATMAP_MEANING = (
-    "How strongly the detector reacts to each part of the face, on the same scale in every "
-    "picture; boxes are around places where it reacts most. These are not probabilities: a face "
-    "can look forged as a whole while no place in it stands out."
+    "The heatmap shows how strongly the detector reacts to each part of the face, on one scale for "
+    "all pictures. Boxes mark the places with the strongest reaction. The values are not "
+    "probabilities: a face can look forged as a whole while no single place stands out."
 )
 UNTRAINED = "The model was not trained: its scores mean nothing."
 LIMITS = (
-    "The score is the probability of “fake”, averaged over the frames in which a person's face is "
-    "large enough, then calibrated. Between the model's two thresholds the answer is “cannot "
-    "tell”.",
+    "The score is the calibrated probability of “fake”, averaged over the frames in which a "
+    "person's face is large enough. The model has two thresholds; between them the answer is "
+    "“cannot tell”.",
     "The detector looks for the local traces that swapping or re-enacting a face leaves inside it. "
-    "It knows nothing of sound, of wholly generated scenes, or of a true video with a false story.",
-    "It errs in both directions. Forgeries of a kind it was not trained on, strong compression, "
-    "small or blurred faces and filters mislead it; detectors of this kind do much worse in the "
-    "wild than in the laboratory.",
-    "Only some frames were looked at, evenly spread over the clip. What happens between them was "
-    "not seen.",
-    "People are told apart by their looks and places within this clip. Nobody was recognised, and "
-    "after a cut one person may be counted twice.",
-    "The heatmap shows what the detector's 168 overlapping windows say about their part of the "
-    "face: where it sees traces, not who left them.",
+    "It does not examine sound, and it cannot detect wholly generated scenes or a real video with "
+    "a false story.",
+    "The detector makes errors in both directions. New kinds of forgery, strong compression, small "
+    "or blurred faces and filters make them more likely. Detectors of this kind do much worse in "
+    "the wild than in the laboratory.",
+    "The detector looked at some frames only, evenly spread over the clip. A forgery between them "
+    "is not seen.",
+    "People are distinguished by their looks and their places within this clip. Nobody was "
+    "recognised, and after a cut one person may be counted twice.",
+    "The heatmap combines the detector's 168 overlapping windows, each of which reacts to its part "
+    "of the face. It shows where traces are, not what caused them.",
 )
 
 
 def verdict_meaning(report: VideoReport) -> str:
-    """What the verdict says, in one or two sentences."""
+    """The meaning of the verdict, in one or two sentences."""
     judgement, noun = report.judgement, report.kind
     if judgement.verdict is Verdict.CANNOT_TELL:
         return judgement.explanation or ""
     judged = [p for p in report.people if p.judgement.fake_probability is not None]
     if judgement.verdict is Verdict.FAKE:
         return (
-            f"The detector sees traces of a forged face in this {noun}, most of all in person "
-            f"{judged[0].id}. One forged face makes a forged {noun}."
+            f"The detector found traces of a forged face in this {noun}, most of all in person "
+            f"{judged[0].id}. A {noun} counts as fake if one of its faces does."
         )
-    whom = "the person" if len(judged) == 1 else f"any of the {len(judged)} people"
+    people = "the judged person" if len(judged) == 1 else f"any of the {len(judged)} judged people"
     return (
-        f"The detector sees no traces of a forged face in {whom} it could judge. Forgeries of a "
-        "kind it does not know can go unseen."
+        f"The detector found no traces of a forged face in {people}. It can miss kinds of forgery "
+        "that it was not trained on."
     )
 
 
@@ -66,20 +67,20 @@ def probability_meaning(report: VideoReport) -> str | None:
     if report.scaling.is_identity:
         return (
             "The model was not calibrated: its probability ranks videos, but is not the share of "
-            "fakes among them."
+            "fakes among videos with such a score."
         )
     share = min(99, max(1, round(100 * probability)))
     return (
-        "The probability is calibrated: among test videos, with fakes as frequent as its "
-        f"calibration presumes, about {share} in 100 with such a score are fake. Where forgeries "
-        "are rarer, or of another kind, the share is another."
+        f"The probability is calibrated: about {share} in 100 videos with such a score are fake, "
+        "if fakes are as common as in the calibration of the model. Where fakes are rarer, or of "
+        "another kind, the share differs."
     )
 
 
 def shown_model_name(name: str, revision: str | None = None) -> str:
-    """What visitors and readers of reports are told: of a folder only the last part.
+    """The name of a model for visitors and readers of reports: of a folder only the last part.
 
-    Where a folder lies tells of the machine and whoever runs it.
+    The full path of a folder would reveal facts about the machine and its users.
 
     Args:
         name: folder, Hub id or description.

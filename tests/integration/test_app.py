@@ -307,8 +307,8 @@ def test_the_endpoint_takes_a_sensitivity(client, examples):
 @pytest.mark.parametrize(
     ("choice", "sentence"),
     [
-        ({"sensitivity": "often"}, "This model knows no sensitivity 'often'; it knows"),
-        ({"model": "/etc"}, "This page checks with its own model; whoever runs it can allow"),
+        ({"sensitivity": "often"}, "This model has no sensitivity 'often'; it has"),
+        ({"model": "/etc"}, "This page checks with its own model; its operator can allow"),
     ],
 )
 def test_the_endpoint_refuses_what_may_not_be_chosen(client, examples, choice, sentence):

@@ -166,7 +166,7 @@ def test_several_files_give_a_table_that_sorts(visitor, examples, tmp_path):
     note = tmp_path / "note.mp4"
     note.write_text("This is a note, whatever its name says.\n" * 20)
     visitor.set_frames(8)
-    visitor.open_tab("Several")
+    visitor.open_tab("Many files")
     files = [examples["swapped_clip"], examples["genuine_picture"], note]
     visitor.upload(*files, kind="many")
     visitor.click("#many-check")

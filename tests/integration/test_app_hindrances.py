@@ -156,7 +156,7 @@ def test_a_hostile_name_is_text_and_nothing_else(visitor, examples, downloads, t
     visitor.wait(lambda: list(downloads.glob("evidence-a*.zip")), "no download")
     (evidence,) = downloads.glob("evidence-a*.zip")
     assert evidence.stem.removeprefix("evidence-").replace("-", "").replace("_", "").isalnum()
-    visitor.open_tab("Several")
+    visitor.open_tab("Many files")
     visitor.upload(path, kind="many")
     visitor.click("#many-check")
     visitor.one("#many-status", "Done: 1 file.")

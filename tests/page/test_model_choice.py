@@ -26,7 +26,7 @@ def test_a_calibrated_model_offers_its_rates():
     ]
     assert facts.thresholds_for("") is None
     assert facts.thresholds_for("0.01") == Thresholds(0.3, 0.93)
-    with pytest.raises(ModelChoiceError, match=r"knows no sensitivity '0.02'.*'0.01', '0.05'"):
+    with pytest.raises(ModelChoiceError, match=r"has no sensitivity '0.02'.*'0.01', '0.05'"):
         facts.thresholds_for("0.02")
 
 
