@@ -34,7 +34,15 @@ OPTIONS = (
 )
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 # Addresses that leave no machine.
-LOCAL_SCHEMES = ("data", "blob", "about", "chrome", "chrome-extension", "devtools")
+LOCAL_SCHEMES = (
+    "data",
+    "blob",
+    "about",
+    "chrome",
+    "chrome-untrusted",
+    "chrome-extension",
+    "devtools",
+)
 
 
 def _first_found(names: tuple[str, ...]) -> str | None:
