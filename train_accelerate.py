@@ -17,7 +17,8 @@ from pathlib import Path
 
 from caddm_hf.cli.arguments import INTERRUPTED
 from caddm_hf.core.errors import TrainingError, UserError
-from caddm_hf.training.config import TrainingConfig, parse_training_config
+from caddm_hf.training.arguments import parse_training_config
+from caddm_hf.training.config import TrainingConfig
 
 if __name__ == "__main__":
     # Before the imports that take seconds, so that help and mistakes are answered at once.
@@ -43,7 +44,8 @@ from caddm_hf.training.checkpoints import (
     WeightAverage,
     mixed_weights,
 )
-from caddm_hf.training.contact_sheet import write_contact_sheet
+from caddm_hf.training.checks import check_resumable
+from caddm_hf.training.contact_sheet import make_contact_sheet
 from caddm_hf.training.data import TrainingData
 from caddm_hf.training.samples import KINDS
 from caddm_hf.training.setup import (
@@ -52,13 +54,13 @@ from caddm_hf.training.setup import (
     describe_weights,
     make_accelerator,
     make_model,
+    set_training_mode,
     trackable,
     weights_to_mix_in,
 )
 from caddm_hf.training.validation import evaluation_loader, predict, video_metrics
 
 LOSSES = ("loss", "classification_loss", "localisation_loss", "confidence_loss")
-
 WORKER_ERROR_PREFIX = f"{FrameDataError.__module__}.{FrameDataError.__qualname__}: "
 
 
@@ -97,7 +99,9 @@ class TrainingRun:
             self.data.find_points(self._draws_left())
         self.average = WeightAverage(model, config.ema_decay).to(accelerator.device)
         optimizer = torch.optim.AdamW(
-            model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         saved = self.checkpoints.load(resumed, model, self.average) if resumed else None
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
@@ -123,7 +127,7 @@ class TrainingRun:
             return None
         found = self.checkpoints.find(name)
         if found is not None:
-            self.config.check_resumable(found.options, found.state.step)
+            check_resumable(self.config, found.options, found.state.step)
             if found.options["data_digest"] != self.data.digest:
                 raise TrainingError(
                     f"The training data has changed since the checkpoint of step "
@@ -163,7 +167,7 @@ class TrainingRun:
             desc="training",
             unit="step",
         )
-        self.model.train()
+        set_training_mode(self.model)
         with progress:
             while state.step < self.last_step:
                 start = time.perf_counter()
@@ -177,6 +181,7 @@ class TrainingRun:
                 if state.step % eval_steps == 0:
                     self.evaluate()
                 elif state.step % config.save_steps == 0:
+                    self.check_weights()
                     self.save()
         if not state.evaluated:
             self.evaluate()
@@ -223,24 +228,41 @@ class TrainingRun:
         """Log the step's losses, averaged over all processes.
 
         Raises:
-            TrainingError: the loss is not a finite number any more.
+            TrainingError: the loss is not finite.
         """
         state = self.state
         values = self.accelerator.reduce(losses, "mean").tolist()
         line = dict(zip(LOSSES, values, strict=True))
         if not all(map(math.isfinite, values)):
-            raise TrainingError(
-                f"The loss is no finite number at step {state.step}: go on from the last "
-                "checkpoint with a lower --learning_rate, in another --output_dir."
-            )
+            raise self.not_finite("loss is")
         line["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         progress.set_postfix(loss=f"{line['loss']:.3f}")
         self.accelerator.log({f"train/{name}": v for name, v in line.items()}, step=state.step)
         if self.log is not None:
             self.log.add({"step": state.step} | line)
 
+    def check_weights(self) -> None:
+        """Raise a TrainingError, on every process, if the weights are not finite."""
+        weights = self.accelerator.unwrap_model(self.model).parameters()
+        if not all(bool(weight.isfinite().all()) for weight in weights):
+            raise self.not_finite("weights are")
+
+    def not_finite(self, subject: str) -> TrainingError:
+        """Return the error that ends a diverged run; its message says how to start anew."""
+        steps = self.checkpoints.steps()
+        start = f" and --initial_model {self.checkpoints.path(steps[-1])}" if steps else ""
+        return TrainingError(
+            f"The {subject} not finite at step {self.state.step}: start anew in another "
+            f"--output_dir, with a lower --learning_rate{start}."
+        )
+
     def evaluate(self) -> None:
-        """Score the validation split with the weights to be published, and save a checkpoint."""
+        """Score the validation split with the weights to be published, and save a checkpoint.
+
+        Raises:
+            TrainingError: the weights are not finite.
+        """
+        self.check_weights()
         accelerator, state = self.accelerator, self.state
         table = self.data.evaluation_frames.table
         model = self.average.module
@@ -288,22 +310,10 @@ class TrainingRun:
         accelerator.wait_for_everyone()
 
     def announce(self) -> None:
-        """Say what is going to happen."""
-        say, data = self.accelerator.print, self.data
-        training, validation = data.training_facts(), data.validation_facts()
-        say(
-            f"training on {training['rows']} rows ({training['genuine']} genuine, "
-            f"{training['forged']} fake, {training.get('forged_with_genuine_frame', 'some')} of "
-            f"them with their genuine frame), validating on {validation['rows']}"
-        )
-        if training["typical_points"]:
-            say(f"no face was found in {training['typical_points']} training rows")
-        if validation["rows_with_source_in_training"]:
-            say(
-                f"warning: {validation['rows_with_source_in_training']} validation rows come from "
-                "source videos that are trained on"
-            )
-        say(
+        """Print what the run is going to do."""
+        for line in self.data.described():
+            self.accelerator.print(line)
+        self.accelerator.print(
             f"steps {self.state.step} to {self.last_step}, {self.config.batch_size} samples "
             f"each: {self.accelerator.num_processes} process(es) x "
             f"{self.config.gradient_accumulation_steps} x {self.micro_batch}"
@@ -353,15 +363,6 @@ class TrainingRun:
             print(push_model_folder(self.output, files, config.hub_model_id, state.best_step))
 
 
-def make_contact_sheet(config: TrainingConfig) -> None:
-    """Write the picture that `--contact_sheet` asks for."""
-    data = TrainingData(config)
-    data.find_points(range(config.contact_sheet_samples), evaluation=False)
-    samples = list(data.first_samples(config.contact_sheet_samples))
-    write_contact_sheet(samples, Path(config.contact_sheet))
-    print(config.contact_sheet)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 2 for a wrong option, 1 for a failed run."""
     config = parse_training_config(arguments)
@@ -369,6 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if config.contact_sheet:
             make_contact_sheet(config)
+            print(config.contact_sheet)
             return 0
         run = TrainingRun(config)
         status = 1

@@ -18,7 +18,10 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from skimage import data
 
 from caddm_hf.checkpoint.loading import untrained_model
+from caddm_hf.dataset.frame_table import FrameTable
+from caddm_hf.dataset.opening import open_split
 from support.fake_hub.server import LocalHub, local_hub
+from support.made_collection import write_collection
 from support.made_media import write_video
 
 torch.set_num_threads(2)
@@ -73,6 +76,18 @@ def untrained_folder(tmp_path_factory) -> Path:
     loaded.model.save_pretrained(folder)
     loaded.image_processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_collection(tmp_path_factory) -> Path:
+    """A collection of drawn faces: 16 training rows of 4 sources and 8 validation rows of 2."""
+    return write_collection(tmp_path_factory.mktemp("drawn"), 4, 2, frames=2, side=80)
+
+
+@pytest.fixture
+def drawn_table(drawn_collection: Path) -> FrameTable:
+    """The training rows of `drawn_collection`."""
+    return FrameTable(open_split(str(drawn_collection), "train"))
 
 
 @pytest.fixture

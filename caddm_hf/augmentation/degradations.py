@@ -61,6 +61,12 @@ class TrainingDegradations:
             interpolation drawn at random.
         h264_probability: chance of a round trip through H.264, which the paper does not have.
         h264_quantiser: its QP, 0 to 51; the c23 and c40 of FaceForensics++ are about 23 and 40.
+        shrink_probability: chance that the crop is first shrunk to the size of a small face. The
+            noise and the compression then fall on the small crop, which is enlarged at the end as
+            serving enlarges a small face. The paper does not have this.
+        shrink_side_px: side of the shrunk crop, drawn evenly on a logarithmic scale.
+        retouch_probability: chance of a denoising, smoothing or sharpening filter, as cameras
+            and editors apply; the paper does not have this.
     """
 
     strength: float = 1.0
@@ -86,6 +92,9 @@ class TrainingDegradations:
     rescale: Range = (0.5, 1.0)
     h264_probability: float = 0.0
     h264_quantiser: Range = (22, 41)
+    shrink_probability: float = 0.0
+    shrink_side_px: Range = (44, 200)
+    retouch_probability: float = 0.0
 
     def __post_init__(self):
         for field in fields(self):
@@ -104,6 +113,8 @@ class TrainingDegradations:
             raise ValueError("this build of PyAV has no H.264 encoder: h264_probability must be 0")
         if self.rescale[0] <= 0 or self.gamma[0] <= 0:
             raise ValueError("rescale and gamma must be above 0")
+        if self.shrink_side_px[0] < 16:
+            raise ValueError(f"shrink_side_px must be at least 16, got {self.shrink_side_px}")
 
 
 def check_image(image_rgb: np.ndarray) -> None:
@@ -144,8 +155,15 @@ def degrade(
     def draw(limits: Range, unchanged: float) -> float:
         return unchanged + strength * (rng.uniform(*limits) - unchanged)
 
-    pixel = max(image_rgb.shape[:2]) / NOMINAL_SIZE
     image = image_rgb
+    full_side = max(image_rgb.shape[:2])
+    if config.shrink_probability and happens(config.shrink_probability):
+        low, high = config.shrink_side_px
+        side = min(full_side, low * (high / low) ** rng.random())
+        image = shrink(image, side / full_side)
+    pixel = max(image.shape[:2]) / NOMINAL_SIZE
+    if config.retouch_probability and happens(config.retouch_probability):
+        image = retouch(image, rng)
     if happens(config.motion_blur_probability):
         angle = rng.uniform(0, math.pi)
         image = motion_blur(image, draw(config.motion_blur_px, 0.0) * pixel, angle)
@@ -181,7 +199,29 @@ def degrade(
     if config.h264_probability and happens(config.h264_probability):
         # As it is, whatever the strength: how videos are compressed does not go by ours.
         image = compress_h264(image, round(rng.uniform(*config.h264_quantiser)))
+    if image.shape != image_rgb.shape:
+        image = cv2.resize(image, image_rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return image
+
+
+def shrink(image: np.ndarray, factor: float) -> np.ndarray:
+    """Shrink to `factor` of the size, averaging pixels."""
+    height, width = image.shape[:2]
+    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+
+
+def retouch(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Apply one filter of a camera or editor: smoothing that keeps edges, median or sharpening."""
+    kind = rng.random()
+    if kind < 0.4:
+        levels, reach_px = rng.uniform(10, 60), rng.uniform(1.5, 4)
+        return cv2.bilateralFilter(image, 7, levels, reach_px)
+    if kind < 0.55:
+        return cv2.medianBlur(image, 3)
+    amount = rng.uniform(0.3, 1.5)
+    blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.7, 1.5))
+    return cv2.addWeighted(image, 1 + amount, blurred, -amount, 0)
 
 
 def apply_table(image: np.ndarray, table: np.ndarray) -> np.ndarray:

@@ -181,6 +181,7 @@ def make_training_sample(
     config: FacialSwapConfig = FacialSwapConfig(),
     source_rgb: np.ndarray | None = None,
     swappable: bool = True,
+    shared: np.random.Generator | None = None,
 ) -> TrainingSample:
     """Make one training crop of a genuine or forged frame.
 
@@ -192,6 +193,8 @@ def make_training_sample(
         config: see `FacialSwapConfig`.
         source_rgb: (H, W, 3) uint8, the genuine frame a forged one was made from.
         swappable: whether source and frame are the same moment, pixel for pixel.
+        shared: draws alignment, degradations and flip, the same for both samples of a pair; by
+            default `rng` does.
 
     Returns:
         The sample. A forged frame without a usable source stays untouched ("fake"); one whose
@@ -204,16 +207,17 @@ def make_training_sample(
         raise ValueError(f"the label must be 0 (genuine) or 1 (forged), got {label}")
     check_image(image_rgb)
     points_xy = check_points(points_xy)
+    shared = rng if shared is None else shared
     if label == 0 or source_rgb is None or not swappable:
-        view = draw_view(points_xy, rng, config, margin_share=0.0)
+        view = draw_view(points_xy, shared, config, margin_share=0.0)
         crop = view.cut(image_rgb)
         if label == 0:
-            return finish_sample(crop, "genuine", np.zeros(crop.shape[:2], bool), rng, config)
-        return finish_sample(crop, "fake", None, rng, config)
+            return finish_sample(crop, "genuine", np.zeros(crop.shape[:2], bool), shared, config)
+        return finish_sample(crop, "fake", None, shared, config)
     check_image(source_rgb)
-    view = draw_view(points_xy, rng, config)
+    view = draw_view(points_xy, shared, config)
     if source_rgb.shape != image_rgb.shape:
-        return finish_sample(view.crop(view.cut(image_rgb)), "fake-fallback", None, rng, config)
+        return finish_sample(view.crop(view.cut(image_rgb)), "fake-fallback", None, shared, config)
 
     fake, source = view.cut(image_rgb), view.cut(source_rgb)
     outline_xy = face_outline(transform_points(view.matrix, points_xy))
@@ -230,7 +234,7 @@ def make_training_sample(
     if changed is None or (kind != "fake" and changed.mean() < least):
         kind, swapped, box = "fake-fallback", fake, None
         changed = visible_change(view.crop(fake), view.crop(source))
-    return finish_sample(view.crop(swapped), kind, changed, rng, config, box)
+    return finish_sample(view.crop(swapped), kind, changed, shared, config, box)
 
 
 def draw_view(

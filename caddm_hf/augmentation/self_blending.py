@@ -70,6 +70,7 @@ def self_blend(
     points_xy: np.ndarray,
     rng: np.random.Generator,
     config: FacialSwapConfig = FacialSwapConfig(),
+    shared: np.random.Generator | None = None,
 ) -> TrainingSample:
     """Blend a genuine face with an altered copy of itself.
 
@@ -82,6 +83,7 @@ def self_blend(
         rng: draws everything.
         config: `global_probability` decides between the whole face and a window,
             `rendered_probability` whether the copy looks rendered.
+        shared: as in `make_training_sample`.
 
     Returns:
         The sample, "self-blended" or "self-blended-partial"; after some draws that changed
@@ -89,7 +91,8 @@ def self_blend(
     """
     check_image(image_rgb)
     points_xy = check_points(points_xy)
-    view = draw_view(points_xy, rng, config)
+    shared = rng if shared is None else shared
+    view = draw_view(points_xy, shared, config)
     canvas, shown = view.cut(image_rgb), _shown(image_rgb, view.matrix, view)
     canvas_points_xy = transform_points(view.matrix, points_xy)
 
@@ -110,7 +113,7 @@ def self_blend(
         mask = cv2.convertScaleAbs(mask, alpha=rng.choice(OPACITIES))
         return background, alpha_blend(background, foreground, mask), partial
 
-    return _first_visible(attempt, "self-blended", canvas, view, rng, config)
+    return _first_visible(attempt, "self-blended", canvas, view, shared, config)
 
 
 def cross_blend(
@@ -120,6 +123,7 @@ def cross_blend(
     donor_points_xy: np.ndarray,
     rng: np.random.Generator,
     config: FacialSwapConfig = FacialSwapConfig(),
+    shared: np.random.Generator | None = None,
 ) -> TrainingSample:
     """Blend another genuine face onto a genuine face, its colour matched to the place.
 
@@ -133,6 +137,7 @@ def cross_blend(
         donor_points_xy: (5 | 68 | 81, 2), the donor's landmarks.
         rng: draws everything.
         config: blending, masks and the share of partial blends.
+        shared: as in `make_training_sample`.
 
     Returns:
         The sample, "cross-blended", "cross-blended-partial" or "genuine-fallback".
@@ -140,7 +145,8 @@ def cross_blend(
     check_image(image_rgb)
     check_image(donor_rgb)
     points_xy, donor_points_xy = check_points(points_xy), check_points(donor_points_xy)
-    view = draw_view(points_xy, rng, config)
+    shared = rng if shared is None else shared
+    view = draw_view(points_xy, shared, config)
     canvas = view.cut(image_rgb)
     canvas_points_xy = transform_points(view.matrix, points_xy)
     donor_matrix = fit_similarity(five_points(donor_points_xy), five_points(canvas_points_xy))
@@ -157,7 +163,7 @@ def cross_blend(
         mask, partial = _random_area(canvas_points_xy, view, rng, config, shown)
         return canvas, blend(canvas, donor, mask, rng, config.poisson_probability), partial
 
-    return _first_visible(attempt, "cross-blended", canvas, view, rng, config)
+    return _first_visible(attempt, "cross-blended", canvas, view, shared, config)
 
 
 def as_rendered(
@@ -212,7 +218,7 @@ def _first_visible(
     kind: str,
     canvas: np.ndarray,
     view: CropView,
-    rng: np.random.Generator,
+    shared: np.random.Generator,
     config: FacialSwapConfig,
 ) -> TrainingSample:
     """The first attempt that changes enough to be called forged, else the genuine crop."""
@@ -223,13 +229,13 @@ def _first_visible(
         if changed.mean() < LEAST_CHANGED_SHARE:
             continue
         if not partial:
-            return finish_sample(blended, kind, changed, rng, config)
+            return finish_sample(blended, kind, changed, shared, config)
         box = changed_box(blended, background)
         if box is not None and min(box[2] - box[0], box[3] - box[1]) >= LEAST_BOX_SIDE:
-            return finish_sample(blended, f"{kind}-partial", changed, rng, config, box)
+            return finish_sample(blended, f"{kind}-partial", changed, shared, config, box)
     genuine = view.crop(canvas)
     unchanged = np.zeros(genuine.shape[:2], bool)
-    return finish_sample(genuine, "genuine-fallback", unchanged, rng, config)
+    return finish_sample(genuine, "genuine-fallback", unchanged, shared, config)
 
 
 def _random_area(

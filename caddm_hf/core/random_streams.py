@@ -18,7 +18,7 @@ class RandomStream(IntEnum):
     VALIDATION_INTERVAL = 3  # resamples behind the interval of a validation
     SUBSET = 4  # the rows that are used if not all are
     BUFFER = 5  # of a streamed collection
-    PAIR = 6  # of rows for one sample
+    PAIR = 6  # what both samples of a pair have in common
     EVALUATION_INTERVAL = 11  # resamples behind the intervals of evaluation
 
 

@@ -124,6 +124,7 @@ class FrameTable:
         labels: (N,) int64, 0 genuine, 1 forged.
         video_ids: N ids.
         source_ids: N ids of the genuine videos behind the rows; "" if unknown.
+        datasets: N names of the data sets the rows come from; None if unknown.
         twins: (N,) int64, for a forged row without its own `source_image` the genuine row of
             the same source video and frame index, else -1.
         has_source: (N,) bool, forged rows with a genuine frame of either kind.
@@ -143,9 +144,10 @@ class FrameTable:
             str(source) if source is not None else ("" if label else video_id)
             for source, label, video_id in zip(sources, self.labels, self.video_ids, strict=True)
         ]
+        self.datasets: list[str | None] = light.get("dataset", nothing)
         moments = list(
             zip(
-                light.get("dataset", nothing),
+                self.datasets,
                 light.get("compression", nothing),
                 light.get("frame_index", nothing),
                 strict=True,

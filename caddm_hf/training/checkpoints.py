@@ -122,6 +122,23 @@ class Checkpoint:
         return load_file(self.folder / AVERAGE_FILE)
 
 
+def is_checkpoint(name: str) -> bool:
+    """Return whether a name is the folder of a checkpoint, not that of a finished model."""
+    return (Path(name) / STATE_FILE).is_file()
+
+
+def read_averaged_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the averaged weights of a checkpoint's folder.
+
+    Raises:
+        TrainingError: the checkpoint is damaged.
+    """
+    try:
+        return load_file(folder / AVERAGE_FILE)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"Checkpoint '{folder}' is damaged.") from error
+
+
 class Checkpoints:
     """The checkpoints below an output folder.
 

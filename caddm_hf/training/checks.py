@@ -1,20 +1,17 @@
 """Wrong and contradictory options of a training run, found before any work."""
 
 import math
-from typing import TYPE_CHECKING
 
 import av
 
 from ..core.errors import TrainingError
 from ..core.hub_ids import HUB_ID
-
-if TYPE_CHECKING:
-    from .config import TrainingConfig
+from .config import TrainingConfig
 
 TRACKERS = ("tensorboard", "trackio", "wandb")
 
 
-def check_options(config: "TrainingConfig") -> None:
+def check_options(config: TrainingConfig) -> None:
     """Raise a TrainingError that names the first wrong or contradictory option."""
     if not config.data:
         raise TrainingError("--data is needed: a folder, a Parquet file or a Hub dataset id.")
@@ -30,6 +27,15 @@ def check_options(config: "TrainingConfig") -> None:
         raise TrainingError("--h264_share must be 0: this build of PyAV has no H.264 encoder.")
     if config.h264_mildest > config.h264_strongest:
         raise TrainingError("--h264_mildest must not be above --h264_strongest.")
+    if config.shrink_smallest > config.shrink_largest:
+        raise TrainingError("--shrink_smallest must not be above --shrink_largest.")
+    config.shares_by_dataset()
+    if config.frozen_stages and not (config.initial_model or config.imagenet_weights):
+        raise TrainingError(
+            "--frozen_stages needs trained weights: give --initial_model or --imagenet_weights."
+        )
+    if config.paired_batches and config.class_balance == "none":
+        raise TrainingError("--paired_batches cannot be combined with --class_balance none.")
     if config.initial_model and config.imagenet_weights:
         raise TrainingError("--initial_model brings its own weights: leave --imagenet_weights out.")
     if config.initial_share and not (config.initial_model or config.mixed_model):
@@ -60,7 +66,7 @@ def check_options(config: "TrainingConfig") -> None:
         raise TrainingError(f"--contact_sheet cannot be combined with {other}.")
 
 
-def _check_numbers(config: "TrainingConfig") -> None:
+def _check_numbers(config: TrainingConfig) -> None:
     limits = {
         "max_train_samples": (2, None),
         "genuine_data_rows": (1, None),
@@ -74,6 +80,11 @@ def _check_numbers(config: "TrainingConfig") -> None:
         "partial_share": (0, 1),
         "rendered_share": (0, 1),
         "initial_share": (0, 1),
+        "shrink_share": (0, 1),
+        "shrink_smallest": (16, None),
+        "shrink_largest": (16, None),
+        "retouch_share": (0, 1),
+        "frozen_stages": (0, 100),
         "fake_share": (0, None),
         "self_blend_share": (0, None),
         "cross_blend_share": (0, None),
@@ -111,7 +122,7 @@ def _check_numbers(config: "TrainingConfig") -> None:
             raise TrainingError(f"--{name} must be a positive number, got {value}.")
 
 
-def _check_streaming(config: "TrainingConfig") -> None:
+def _check_streaming(config: TrainingConfig) -> None:
     if config.max_steps is None:
         raise TrainingError("--streaming needs --max_steps: a stream does not tell its length.")
     if config.lr_scheduler_type == "paper":
@@ -121,10 +132,32 @@ def _check_streaming(config: "TrainingConfig") -> None:
         )
     if config.eval_steps is None:
         raise TrainingError("--streaming needs --eval_steps: a stream does not tell its epoch.")
-    for name in ("max_train_samples", "genuine_data"):
-        if getattr(config, name) is not None:
+    for name in ("max_train_samples", "genuine_data", "paired_batches", "dataset_shares"):
+        if getattr(config, name):
             raise TrainingError(f"--{name} cannot be combined with --streaming.")
     if config.cross_blend_share:
         raise TrainingError(
             "--cross_blend_share cannot be combined with --streaming: the donor is looked up."
+        )
+
+
+def check_resumable(config: TrainingConfig, earlier: dict, step: int) -> None:
+    """Raise a TrainingError unless a run with the options `earlier` can go on with `config`.
+
+    A run may be made longer, unless its learning rate depends on the length.
+
+    Args:
+        config: the options now.
+        earlier: the options that the checkpoint was made with, by name.
+        step: the step of the checkpoint, for the message.
+    """
+    now = config.fixed_options()
+    changed = [name for name in now if now[name] != earlier.get(name, now[name])]
+    if config.lr_scheduler_type != "cosine":
+        changed = [name for name in changed if name not in ("num_epochs", "max_steps")]
+    if changed:
+        name = changed[0]
+        raise TrainingError(
+            f"The checkpoint of step {step} was made with --{name} {earlier[name]}, not "
+            f"{now[name]}: resume with the same options, or start anew in another --output_dir."
         )

@@ -1,19 +1,15 @@
-"""Everything a training run can be told, in one dataclass, checked before any work.
+"""The options of a training run, in one dataclass.
 
-`HfArgumentParser` makes the command line of it. Names are those of `transformers`'
-`TrainingArguments` where it has the option. Nothing heavy is imported here, so `--help` and
-mistakes are answered at once.
+`training.arguments` makes the command line of this dataclass and `training.checks` checks the
+values. Options have the names of `transformers.TrainingArguments` where that class has the option.
 """
 
+import math
 import os
-import sys
 from dataclasses import dataclass, field, fields
-from typing import Literal, NoReturn
+from typing import Literal
 
-from transformers import HfArgumentParser
-
-from ..core.errors import TrainingError, UserError
-from .checks import check_options
+from ..core.errors import TrainingError
 from .schedule import PAPER_LEARNING_RATE, learning_rate
 
 # Options that do not decide how training goes on, so they may change when a run is resumed.
@@ -111,18 +107,19 @@ class TrainingConfig:
     )
     initial_model: str | None = _option(
         None,
-        "Start from the weights of this model folder or Hub id, to train it further. It must have "
-        "the same --backbone and --artifact_width.",
+        "Start from the weights of this model folder, Hub id or checkpoint folder of a training. "
+        "It must have the same --backbone and --artifact_width.",
     )
     initial_share: float = _option(
         0.0,
-        "Mix so much of the weights of --initial_model into those that are evaluated and saved: "
-        "between a model and what it was trained on from often lies a better one than either.",
+        "Interpolate the evaluated and saved weights with those of --initial_model (0: none, "
+        "1: only those). An average of a model and its fine-tuned version is often better than "
+        "both (WiSE-FT).",
     )
     mixed_model: str | None = _option(
         None,
-        "Mix in the weights of this model folder or Hub id instead of --initial_model's, such as "
-        "those of another training from the same start.",
+        "Interpolate with the weights of this model instead of --initial_model, for example of "
+        "another training that started from the same weights.",
     )
     detection_loss_weight: float = _option(
         0.1, "Weight of the box and anchor losses beside the label's."
@@ -165,8 +162,8 @@ class TrainingConfig:
     )
     degradation_strength: float = _option(
         1.0,
-        "Strength of the degradations but H.264, which fall on both classes alike: 0 is none "
-        "(H.264 neither), 2 most.",
+        "Strength of the degradations of both classes, from 0 to 2. At 0 no crop is degraded; "
+        "above 0, the strength does not change H.264, shrinking and retouching.",
     )
     h264_share: float = _option(
         0.0,
@@ -175,6 +172,31 @@ class TrainingConfig:
     )
     h264_mildest: float = _option(22, "Its quantiser (QP) at the mildest; 23 is about c23.")
     h264_strongest: float = _option(41, "Its quantiser (QP) at the strongest; 40 is about c40.")
+    shrink_share: float = _option(
+        0.0,
+        "Share of the crops, of both classes, that are shrunk to the size of a small face before "
+        "noise and compression, then enlarged as serving enlarges a small face.",
+    )
+    shrink_smallest: float = _option(44, "Side in pixels of the smallest such crop.")
+    shrink_largest: float = _option(200, "Side in pixels of the largest such crop.")
+    retouch_share: float = _option(
+        0.0, "Share of the crops, of both classes, that are denoised, smoothed or sharpened."
+    )
+    paired_batches: bool = _option(
+        False,
+        "Follow each forged sample by a genuine one of the same source, aligned and degraded "
+        "alike.",
+    )
+    dataset_shares: str | None = _option(
+        None,
+        "How often samples of each data set are drawn, as 'NAME=SHARE,NAME=SHARE' in relative "
+        "numbers; by default every row is drawn equally often.",
+    )
+    frozen_stages: int = _option(
+        0,
+        "Leave the first so many stages of the backbone as they are (its stem is the first), with "
+        "their statistics: about twice as fast with 4 of an EfficientNet.",
+    )
     num_epochs: int = _option(200, "Passes over the data.")
     max_steps: int | None = _option(
         None, "Number of optimiser steps, instead of --num_epochs; 0 only evaluates."
@@ -262,9 +284,29 @@ class TrainingConfig:
     )
     contact_sheet_samples: int = _option(48, "How many samples it shows.")
 
-    def check(self) -> None:
-        """Raise a TrainingError that names the first wrong or contradictory option."""
-        check_options(self)
+    def shares_by_dataset(self) -> dict[str, float]:
+        """Return `dataset_shares` as numbers by name, in their order; empty if not given.
+
+        Raises:
+            TrainingError: the option is malformed, or no share is positive.
+        """
+        shares: dict[str, float] = {}
+        for part in self.dataset_shares.split(",") if self.dataset_shares else ():
+            name, _, number = part.rpartition("=")
+            name = name.strip()
+            try:
+                share = float(number)
+            except ValueError:
+                share = -1.0
+            if not name or name in shares or not 0 <= share < math.inf:
+                raise TrainingError(
+                    "--dataset_shares must be NAME=SHARE,NAME=SHARE, with each name once and "
+                    f"shares of at least 0; '{part}' is wrong."
+                )
+            shares[name] = share
+        if shares and not any(shares.values()):
+            raise TrainingError("--dataset_shares must give one data set a positive share.")
+        return shares
 
     def trackers(self) -> list[str]:
         """The names in `report_to`, none for "none"."""
@@ -333,45 +375,3 @@ class TrainingConfig:
                 value = os.path.basename(os.path.normpath(value))
             words += [f"--{option.name}"] if value is True else [f"--{option.name}", str(value)]
         return words
-
-    def check_resumable(self, earlier: dict, step: int) -> None:
-        """Raise a TrainingError unless a run with the options `earlier` can go on as this one.
-
-        A run may be made longer, unless its learning rate depends on the length.
-        """
-        now = self.fixed_options()
-        changed = [name for name in now if now[name] != earlier.get(name, now[name])]
-        if self.lr_scheduler_type != "cosine":
-            changed = [name for name in changed if name not in ("num_epochs", "max_steps")]
-        if changed:
-            name = changed[0]
-            raise TrainingError(
-                f"The checkpoint of step {step} was made with --{name} {earlier[name]}, not "
-                f"{now[name]}: resume with the same options, or start anew in another "
-                "--output_dir."
-            )
-
-
-class _Parser(HfArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One sentence and exit status 2, without the page of usage."""
-        self.exit(2, f"error: {message}\n")
-
-
-def parse_training_config(arguments: list[str] | None = None) -> TrainingConfig:
-    """Read the command line; a wrong or contradictory option ends the process with status 2."""
-    parser = _Parser(
-        TrainingConfig,
-        prog="train_accelerate.py",
-        description="Train a CADDM deepfake detector on a frame collection.",
-        allow_abbrev=False,
-    )
-    arguments = sys.argv[1:] if arguments is None else arguments
-    config, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
-    if unknown:
-        parser.error(f"{unknown[0]} is no option: --help lists them.")
-    try:
-        config.check()
-    except UserError as error:
-        parser.error(str(error))
-    return config

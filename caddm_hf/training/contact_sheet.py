@@ -1,4 +1,4 @@
-"""A picture of what training sees: crops with their boxes drawn and how each came about."""
+"""A picture of training samples: crops with their boxes and kinds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,26 @@ import cv2
 import numpy as np
 
 from ..augmentation.facial_swap import TrainingSample
+from .config import TrainingConfig
+from .data import TrainingData
 
 COLUMNS = 8
 CAPTION_PX = 18
 WHOLE_CROP_COLOUR, WINDOW_COLOUR = (230, 60, 60), (255, 215, 0)  # RGB
 GENUINE_COLOUR, FORGED_COLOUR = (120, 230, 120), (255, 150, 150)
+
+
+def make_contact_sheet(config: TrainingConfig) -> None:
+    """Write the picture that `config.contact_sheet` names; this needs no validation split.
+
+    Raises:
+        FrameDataError: the training split cannot be used.
+        OSError: the file cannot be written.
+    """
+    data = TrainingData(config, evaluated=False)
+    data.find_points(range(config.contact_sheet_samples))
+    samples = list(data.first_samples(config.contact_sheet_samples))
+    write_contact_sheet(samples, Path(config.contact_sheet))
 
 
 def write_contact_sheet(samples: Sequence[TrainingSample], path: Path) -> None:

@@ -21,21 +21,22 @@ from ..metrics.video_metrics.video_scores import aggregate_by_video
 from ..model.face_alignment import AlignmentJitter
 from ..model.image_processing_caddm import CaddmImageProcessor
 from .config import TrainingConfig
-from .plan import ForgeryShares, TrainingPlan
+from .plan import ForgeryShares, Origins, TrainingPlan
 from .samples import EvaluationFrames, SampleMaker, TrainingFrames, training_loader
 from .stream import StreamedFrames, streaming_loader
 
 
 class TrainingData:
-    """What a run trains on and is judged by.
+    """What a run trains on and is evaluated on.
 
     Args:
         config: the run's options.
+        evaluated: whether the validation split is needed, too.
 
     Attributes:
         processor: the input contract of the model to be.
         epoch_length: samples of an epoch; None for a stream.
-        evaluation_frames: the validation rows.
+        evaluation_frames: the validation rows; None without `evaluated`.
         digest: changes when rows, labels or their order do.
         typical_points: training rows in which no face was found, once `find_points` was called.
         joined_pictures: training rows that come from `--genuine_data`.
@@ -44,7 +45,7 @@ class TrainingData:
         FrameDataError: the data cannot be used; found out before any work.
     """
 
-    def __init__(self, config: TrainingConfig):
+    def __init__(self, config: TrainingConfig, evaluated: bool = True):
         self.config = config
         mean, std = backbone_normalisation(config.backbone)
         self.processor = CaddmImageProcessor(
@@ -68,6 +69,9 @@ class TrainingData:
                 strength=config.degradation_strength,
                 h264_probability=config.h264_share,
                 h264_quantiser=(config.h264_mildest, config.h264_strongest),
+                shrink_probability=config.shrink_share,
+                shrink_side_px=(config.shrink_smallest, config.shrink_largest),
+                retouch_probability=config.retouch_share,
             ),
         )
         self.maker = SampleMaker(
@@ -77,8 +81,10 @@ class TrainingData:
         self.joined_pictures = 0
         self.table: FrameTable | None = None
         self.plan: TrainingPlan | None = None
+        self.evaluation_frames: EvaluationFrames | None = None
         self._open_training_split()
-        self._open_validation_split()
+        if evaluated:
+            self._open_validation_split()
 
     def _open_training_split(self) -> None:
         config = self.config
@@ -96,7 +102,16 @@ class TrainingData:
         self.table = FrameTable(split)
         rows = _some_rows(len(self.table), config.max_train_samples, config.seed)
         balanced = config.class_balance == "sampling"
-        self.plan = TrainingPlan(self.table.labels, config.seed, self.shares, balanced, rows)
+        origins = Origins(
+            np.array(self.table.source_ids),
+            self.table.twins,
+            np.array([name or "" for name in self.table.datasets]),
+            config.shares_by_dataset(),
+            config.paired_batches,
+        )
+        self.plan = TrainingPlan(
+            self.table.labels, config.seed, self.shares, balanced, rows, origins
+        )
         self.digest = self.table.digest()
 
     def _open_validation_split(self) -> None:
@@ -118,27 +133,27 @@ class TrainingData:
         return len(self.plan) if self.plan else None
 
     def shared_sources(self) -> int:
-        """Validation rows whose source video is in the training split, too."""
+        """Count the validation rows whose source video is in the training split, too."""
         if self.table is None:
             return 0
         validation, rows = self.evaluation_frames.table, self.evaluation_frames.rows
         trained = set(self.table.source_ids) - {""}
         return sum(validation.source_ids[row] in trained for row in rows)
 
-    def find_points(self, draws: range, evaluation: bool = True) -> None:
-        """Find the facial points that the samples up to `draws` and the evaluation lack."""
+    def find_points(self, draws: range) -> None:
+        """Find the missing facial points of the samples before `draws.stop` and of validation."""
         folder = Path(self.config.cache_dir) if self.config.cache_dir else default_cache_folder()
         if self.plan is not None:
             rows = self.plan.rows_drawn(draws.stop)
             self.typical_points = search_points(self.table, rows, folder)
-        if evaluation:
-            frames = self.evaluation_frames
+        frames = self.evaluation_frames
+        if frames is not None:
             search_points(frames.table, frames.rows, folder)
 
     def batches(
         self, draws: range, micro_batch: int, workers: int, accelerator: Accelerator
     ) -> Iterator[dict]:
-        """This process's batches of the samples numbered `draws`, on its device."""
+        """Yield this process's batches of the samples numbered `draws`, on its device."""
         if self.plan is not None:
             frames = TrainingFrames(self.table, self.plan, self.maker)
             loader = training_loader(frames, draws.start, draws.stop, micro_batch, workers)
@@ -157,13 +172,30 @@ class TrainingData:
             yield {name: value.to(accelerator.device) for name, value in batch.items()}
 
     def first_samples(self, count: int) -> Iterator[TrainingSample]:
-        """The first samples of the run."""
+        """Yield the first samples of the run."""
         frames = TrainingFrames(self.table, self.plan, self.maker)
         for draw in self.plan.draws(0, count):
             yield frames.sample(draw)
 
+    def described(self) -> list[str]:
+        """Describe both splits in lines for the user, warnings included."""
+        training, validation = self.training_facts(), self.validation_facts()
+        lines = [
+            f"training on {training['rows']} rows ({training['genuine']} genuine, "
+            f"{training['forged']} fake, {training.get('forged_with_genuine_frame', 'some')} of "
+            f"them with their genuine frame), validating on {validation['rows']}"
+        ]
+        if training["typical_points"]:
+            lines.append(f"no face was found in {training['typical_points']} training rows")
+        if validation["rows_with_source_in_training"]:
+            lines.append(
+                f"warning: {validation['rows_with_source_in_training']} validation rows come from "
+                "source videos that are trained on"
+            )
+        return lines
+
     def training_facts(self) -> dict:
-        """What a model card says of the training data."""
+        """Return what the model card states about the training data."""
         facts = {"data": _shown_name(self.config.data), "typical_points": self.typical_points}
         if self.joined_pictures:
             facts["genuine_data"] = _shown_name(self.config.genuine_data)
@@ -181,7 +213,7 @@ class TrainingData:
         }
 
     def validation_facts(self) -> dict:
-        """What a model card says of the validation data."""
+        """Return what the model card states about the validation data."""
         name = self.config.validation_data or self.config.data
         local = Path(name).exists()
         return {
@@ -195,10 +227,10 @@ class TrainingData:
 
 
 def _find_validation_split(config: TrainingConfig) -> FoundSplit:
-    """The validation split of --validation_data or of --data; never silently a test split.
+    """Find the validation split in --validation_data or --data; a test split must be named.
 
     Raises:
-        FrameDataError: the sentence says what to name.
+        FrameDataError: there is none; the message says which option names one.
     """
     wanted = ("validation",)
     if config.validation_data:
@@ -218,7 +250,7 @@ def _find_validation_split(config: TrainingConfig) -> FoundSplit:
 
 
 def _some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
-    """All row numbers, or `limit` of them drawn at random and sorted."""
+    """Return all row numbers, or `limit` of them, drawn at random and sorted."""
     if limit is None or limit >= count:
         return np.arange(count)
     rng = random_generator(seed, RandomStream.SUBSET)
@@ -226,6 +258,6 @@ def _some_rows(count: int, limit: int | None, seed: int) -> np.ndarray:
 
 
 def _shown_name(name: str) -> str:
-    """The Hub id, or the last part of a path: not where it lies here."""
+    """Return the Hub id, or only the last part of a local path."""
     path = Path(name)
     return path.resolve().name if path.exists() else name

@@ -69,26 +69,35 @@ class SampleMaker:
         """The generator of one sample."""
         return random_generator(self.seed, RandomStream.SAMPLE, epoch, position)
 
+    def shared_rng(self, draw: Draw) -> np.random.Generator | None:
+        """The generator that both samples of a pair begin with; None where there are no pairs."""
+        if draw.pair is None:
+            return None
+        return random_generator(self.seed, RandomStream.PAIR, draw.epoch, draw.pair)
+
     def sample(
         self,
         row: FrameRow,
         forgery: Forgery,
         rng: np.random.Generator,
         donor: FrameRow | None = None,
+        shared: np.random.Generator | None = None,
     ) -> TrainingSample:
-        """Make the crop; `donor` is needed for a cross-blend. Its `kind` is one of `KINDS`."""
+        """Make the crop; `donor` is needed for a cross-blend. Its `kind` is one of `KINDS`.
+
+        `shared` draws what both samples of a pair have in common.
+        """
         config = self.swap_config
+        image, points = row.image_rgb, row.points_xy
         if forgery == Forgery.SELF_BLEND:
-            return self_blend(row.image_rgb, row.points_xy, rng, config)
+            return self_blend(image, points, rng, config, shared)
         if forgery == Forgery.CROSS_BLEND:
-            return cross_blend(
-                row.image_rgb, row.points_xy, donor.image_rgb, donor.points_xy, rng, config
-            )
+            return cross_blend(image, points, donor.image_rgb, donor.points_xy, rng, config, shared)
         if not self.swap_faces:
-            return make_training_sample(row.image_rgb, row.points_xy, row.label, rng, config)
+            return make_training_sample(image, points, row.label, rng, config, shared=shared)
         swappable = row.label == 1 and row.is_same_frame()
         sample = make_training_sample(
-            row.image_rgb, row.points_xy, row.label, rng, config, row.source_rgb, swappable
+            image, points, row.label, rng, config, row.source_rgb, swappable, shared
         )
         return replace(sample, kind=UNPAIRED) if row.label == 1 and not swappable else sample
 
@@ -126,7 +135,7 @@ class TrainingFrames(Dataset):
         donor = None
         if draw.forgery == Forgery.CROSS_BLEND:
             donor = self.table.row(self._donor(draw.row, row, rng))
-        return self.maker.sample(row, draw.forgery, rng, donor)
+        return self.maker.sample(row, draw.forgery, rng, donor, self.maker.shared_rng(draw))
 
     def _donor(self, number: int, row: FrameRow, rng: np.random.Generator) -> int:
         """Of some genuine rows of other videos, the one whose face is turned most alike."""

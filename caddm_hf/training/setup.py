@@ -11,12 +11,14 @@ import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
+from timm.models import group_parameters
 
 from ..checkpoint.imagenet import load_imagenet_weights
 from ..checkpoint.loading import load_model
 from ..core.errors import ModelError, TrainingError
 from ..model.configuration_caddm import CaddmConfig
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
+from .checkpoints import is_checkpoint, read_averaged_weights
 from .config import TrainingConfig
 from .depthwise import DepthwiseGradients
 
@@ -98,7 +100,39 @@ def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
         load_imagenet_weights(model, config.imagenet_weights)
     if config.initial_model:
         model.load_state_dict(_weights_of("initial_model", config, model))
+    if config.frozen_stages:
+        freeze_stages(model, config.frozen_stages)
     return model.to(memory_format=torch.channels_last)
+
+
+def freeze_stages(model: CaddmForDeepfakeDetection, count: int) -> None:
+    """Freeze the weights of the first `count` stages of the backbone; the stem is the first.
+
+    Raises:
+        TrainingError: the backbone has fewer stages.
+    """
+    backbone = model.backbone
+    groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
+    if count >= len(groups):
+        raise TrainingError(
+            f"--frozen_stages {count}: this backbone has {len(groups)} stages, and one must learn."
+        )
+    parameters = dict(backbone.named_parameters())
+    for stage in sorted(groups)[:count]:
+        for name in groups[stage]:
+            parameters[name].requires_grad_(False)
+
+
+def set_training_mode(model: torch.nn.Module) -> None:
+    """Put a model in training mode, but keep modules with frozen weights in evaluation mode.
+
+    Frozen batch normalisation then keeps its statistics, too.
+    """
+    model.train()
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
 
 
 def weights_to_mix_in(
@@ -123,18 +157,28 @@ def weights_to_mix_in(
 def _weights_of(
     option: str, config: TrainingConfig, model: CaddmForDeepfakeDetection
 ) -> dict[str, torch.Tensor]:
-    """The weights of the finished model that an option names, which fit this run's."""
+    """Read the weights that an option names: of a finished model or of a checkpoint.
+
+    Raises:
+        TrainingError: they cannot be read, or they do not fit the model of this run.
+    """
     name = getattr(config, option)
-    try:
-        other = load_model(name).model
-    except ModelError as error:
-        raise TrainingError(f"--{option}: {error}") from error
-    weights, own = other.state_dict(), model.state_dict()
-    if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in own.items()}:
-        raise TrainingError(
-            f"--{option} '{name}' has backbone {other.config.backbone} and artifact width "
-            f"{other.config.artifact_width}, which are not those of this run."
+    if is_checkpoint(name):
+        weights = read_averaged_weights(Path(name))
+        described = "another backbone or artifact width than"
+    else:
+        try:
+            other = load_model(name).model
+        except ModelError as error:
+            raise TrainingError(f"--{option}: {error}") from error
+        weights = other.state_dict()
+        described = (
+            f"backbone {other.config.backbone} and artifact width {other.config.artifact_width}, "
+            "which are not those of"
         )
+    own = model.state_dict()
+    if {n: w.shape for n, w in weights.items()} != {n: w.shape for n, w in own.items()}:
+        raise TrainingError(f"--{option} '{name}' has {described} this run.")
     return weights
 
 

@@ -11,6 +11,7 @@ from caddm_hf.augmentation import degradations
 from caddm_hf.augmentation.degradations import TrainingDegradations, compress_h264, degrade
 from caddm_hf.augmentation.distortions import DISTORTION_LEVELS, DISTORTIONS, distort
 from caddm_hf.core.errors import TrainingError
+from caddm_hf.training.checks import check_options
 from caddm_hf.training.config import TrainingConfig
 
 PROBABILITIES = [name for name in vars(TrainingDegradations()) if name.endswith("_probability")]
@@ -319,7 +320,7 @@ def test_h264_is_refused_without_an_encoder(monkeypatch):
     with pytest.raises(ValueError, match=r"no H\.264 encoder"):
         TrainingDegradations(h264_probability=0.5)
     with pytest.raises(TrainingError, match=r"no H\.264 encoder"):
-        TrainingConfig(data="x", output_dir="y", h264_share=0.5).check()
+        check_options(TrainingConfig(data="x", output_dir="y", h264_share=0.5))
 
 
 def test_h264_falls_on_its_share_of_crops():
@@ -330,3 +331,61 @@ def test_h264_falls_on_its_share_of_crops():
         for seed in range(200)
     ]
     assert 70 < sum(changed) < 130
+
+
+@pytest.mark.parametrize("name", ["shrink", "retouch"])
+def test_a_step_that_is_left_out_draws_nothing(face, name):
+    """Runs without the step compute what they did before it existed."""
+    plain, other = np.random.default_rng(3), np.random.default_rng(3)
+    changed = replace(TrainingDegradations(), shrink_side_px=(30, 40))
+    assert getattr(changed, f"{name}_probability") == 0
+    np.testing.assert_array_equal(degrade(face, plain), degrade(face, other, changed))
+    assert plain.bit_generator.state == other.bit_generator.state
+
+
+def test_a_shrunk_crop_has_the_detail_of_a_small_face(face):
+    rng = np.random.default_rng(0)
+    shrunk = degrade(face, rng, only("shrink", shrink_side_px=(44, 44)))
+    small = cv2.resize(face, (44, 44), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(small, (224, 224), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(shrunk, expected)
+
+
+def test_noise_and_compression_fall_on_the_shrunk_crop(face):
+    """A grain of noise on a shrunk crop is larger than a pixel of the finished one."""
+    grey = np.full((224, 224, 3), 128, np.uint8)
+
+    def roughness(config: TrainingDegradations) -> float:
+        noisy = degrade(grey, np.random.default_rng(0), config).astype(float)
+        return float(np.abs(np.diff(noisy, axis=1)).mean() / noisy.std())
+
+    fine = only("gaussian_noise", gaussian_noise=(8, 8))
+    coarse = replace(fine, shrink_probability=1.0, shrink_side_px=(56, 56))
+    assert roughness(coarse) < 0.5 * roughness(fine)
+
+
+def test_a_crop_is_never_enlarged_by_shrinking(face):
+    small = cv2.resize(face, (40, 40), interpolation=cv2.INTER_AREA)
+    config = only("shrink", shrink_side_px=(100, 200))
+    np.testing.assert_array_equal(degrade(small, np.random.default_rng(0), config), small)
+
+
+def test_the_sides_of_shrunk_crops_are_checked():
+    with pytest.raises(ValueError, match="shrink_side_px must be at least 16"):
+        TrainingDegradations(shrink_side_px=(8, 100))
+    with pytest.raises(ValueError, match="shrink_side_px must be a range"):
+        TrainingDegradations(shrink_side_px=(100, 50))
+
+
+def test_retouching_smooths_or_sharpens(face):
+    noisy = degradations.add_noise(face, np.random.default_rng(0), 4.0)
+
+    def roughness(image: np.ndarray) -> float:
+        return float(cv2.Laplacian(image, cv2.CV_32F).std())
+
+    changes = [
+        roughness(degradations.retouch(noisy, np.random.default_rng(seed))) / roughness(noisy)
+        for seed in range(30)
+    ]
+    assert min(changes) < 0.6
+    assert max(changes) > 1.3

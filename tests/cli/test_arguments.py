@@ -23,7 +23,7 @@ from caddm_hf.cli.main import build_parser
 from caddm_hf.core.errors import UserError
 from caddm_hf.core.options import option
 from caddm_hf.evaluation.options import CalibrateOptions, EvaluateOptions, ProbeOptions
-from caddm_hf.training.config import parse_training_config
+from caddm_hf.training.arguments import parse_training_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,49 +1,21 @@
-"""Collections: what a row is, how pairs and facial points are found."""
+"""Collections: what a row is, and how the genuine frames of forged rows are found."""
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Image, Value
-from skimage import data
 
-from caddm_hf.augmentation.facial_swap import FacialSwapConfig
-from caddm_hf.dataset import point_search
 from caddm_hf.dataset.frame_table import FrameRow, FrameTable
 from caddm_hf.dataset.opening import open_split
 from caddm_hf.dataset.pictures import decode_picture
 from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError, label_numbers
-from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
-from caddm_hf.training.config import TrainingConfig
-from caddm_hf.training.data import TrainingData
-from caddm_hf.training.samples import (
-    SampleMaker,
-)
-from support.made_collection import draw_face, forge_face, made_rows, write_collection, write_crops
-
-PORTRAIT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)
-SIZE = 64
+from support.made_collection import draw_face, forge_face, made_rows, write_crops
 
 
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory) -> Path:
-    return write_collection(tmp_path_factory.mktemp("made"), 4, 2, frames=2, side=80)
-
-
-@pytest.fixture
-def table(collection: Path) -> FrameTable:
-    return FrameTable(open_split(str(collection), "train"))
-
-
-@pytest.fixture
-def maker() -> SampleMaker:
-    processor = CaddmImageProcessor(size=SIZE)
-    return SampleMaker(FacialSwapConfig(image_size=SIZE), processor, seed=5)
-
-
-def test_a_collection_is_read_as_it_was_written(collection: Path, table: FrameTable):
-    validation = FrameTable(open_split(str(collection), "validation"))
+def test_a_collection_is_read_as_it_was_written(drawn_collection: Path, drawn_table: FrameTable):
+    table = drawn_table
+    validation = FrameTable(open_split(str(drawn_collection), "validation"))
     assert len(table) == 16
     assert len(validation) == 8
     assert table.labels.tolist() == [0, 1] * 8
@@ -61,11 +33,11 @@ def test_a_collection_is_read_as_it_was_written(collection: Path, table: FrameTa
     assert table.has_source.tolist() == [False, True] * 8
 
 
-def test_a_streamed_split_has_the_same_rows(collection: Path, table: FrameTable):
-    stream = open_split(str(collection), "train", streaming=True)
+def test_a_streamed_split_has_the_same_rows(drawn_collection: Path, drawn_table: FrameTable):
+    stream = open_split(str(drawn_collection), "train", streaming=True)
     rows = list(stream)
-    assert [row["video_id"] for row in rows] == table.video_ids
-    assert np.array_equal(decode_picture(rows[1]["image"]), table.image_rgb(1))
+    assert [row["video_id"] for row in rows] == drawn_table.video_ids
+    assert np.array_equal(decode_picture(rows[1]["image"]), drawn_table.image_rgb(1))
 
 
 def test_fakes_find_their_genuine_twin(tmp_path: Path):
@@ -174,105 +146,3 @@ def test_damaged_rows_are_named(tmp_path: Path):
         table.row(0)
     with pytest.raises(FrameDataError, match="'made/patch/0-000' has unusable landmarks"):
         table.row(1)
-
-
-# Points that are not in the collection.
-
-
-def test_missing_points_are_searched_once(tmp_path: Path, monkeypatch):
-    folder = write_crops(tmp_path / "crops")
-    table = FrameTable(open_split(str(folder), "train"))
-    searched = []
-
-    def find(images_rgb):
-        searched.extend(images_rgb)
-        return [None if len(searched) == 2 else np.full((5, 2), 7.0, np.float32)] * len(images_rgb)
-
-    monkeypatch.setattr(point_search, "mtcnn_points", lambda: find)
-    monkeypatch.setattr(point_search, "ROWS_AT_ONCE", 1)
-    assert point_search.search_points(table, [0, 2], tmp_path / "cache") == 1
-    assert len(searched) == 2
-    assert (table.landmarks(0) == 7).all()
-    assert np.allclose(table.landmarks(2), point_search.TYPICAL_POINTS * 80)
-    assert table.landmarks(1) is None
-
-    again = FrameTable(open_split(str(folder), "train"))
-    assert point_search.search_points(again, [0, 1, 2], tmp_path / "cache") == 1
-    assert len(searched) == 3
-    assert np.array_equal(again.landmarks(2), table.landmarks(2))
-
-
-def test_an_interrupted_search_keeps_what_it_has(tmp_path: Path, monkeypatch):
-    folder = write_crops(tmp_path / "crops")
-    count = 0
-
-    def find(images_rgb):
-        nonlocal count
-        count += len(images_rgb)
-        if count == 4:
-            raise KeyboardInterrupt
-        return [np.full((5, 2), 7.0, np.float32)] * len(images_rgb)
-
-    monkeypatch.setattr(point_search, "mtcnn_points", lambda: find)
-    monkeypatch.setattr(point_search, "ROWS_AT_ONCE", 1)
-    monkeypatch.setattr(point_search, "ROWS_BETWEEN_SAVES", 2)
-    for _ in range(2):
-        table = FrameTable(open_split(str(folder), "train"))
-        try:
-            point_search.search_points(table, range(6), tmp_path / "cache")
-        except KeyboardInterrupt:
-            continue
-    # Three found, two of them saved, the fourth interrupted; then the four others.
-    assert count == 8
-    assert all((table.landmarks(number) == 7).all() for number in range(6))
-
-
-def test_pictures_without_faces_are_not_trained_on(tmp_path: Path, monkeypatch):
-    folder = write_crops(tmp_path / "crops")
-    table = FrameTable(open_split(str(folder), "train"))
-    monkeypatch.setattr(point_search, "mtcnn_points", lambda: lambda images: [None] * len(images))
-    monkeypatch.setattr(point_search, "LEAST_JUDGED_ROWS", 6)
-    with pytest.raises(FrameDataError, match="No face was found in 6 of 6"):
-        point_search.search_points(table, range(6), tmp_path / "cache")
-
-
-def test_mtcnn_finds_the_points_of_a_tight_crop():
-    portrait = data.astronaut()
-    x0, y0, x1, y1 = 175, 60, 280, 175
-    crop = cv2.resize(portrait[y0:y1, x0:x1], (224, 224))
-    expected = (PORTRAIT_POINTS_XY - (x0, y0)) * (224 / (x1 - x0), 224 / (y1 - y0))
-    empty = np.full((224, 224, 3), 90, np.uint8)
-    found, nothing = point_search.mtcnn_points()([crop, empty])
-    assert np.abs(found - expected).mean() < 8
-    assert nothing is None
-
-
-# The data of a run.
-
-
-def test_the_data_of_a_run_is_checked_before_any_work(collection: Path, tmp_path: Path):
-    def refused(message: str, **options) -> None:
-        with pytest.raises(FrameDataError, match=message):
-            TrainingData(TrainingConfig(**options))
-
-    train_file = str(collection / "train-00000-of-00001.parquet")
-    refused("no validation split", data=train_file)
-    genuine = [row for row in made_rows(2, 1, 0) if row["label"] == "real"]
-    Dataset.from_list(genuine, features=FRAME_FEATURES).to_parquet(tmp_path / "genuine.parquet")
-    refused(
-        "both genuine and fake",
-        data=str(collection),
-        validation_data=str(tmp_path / "genuine.parquet"),
-    )
-    rows = [row | {"video_id": "one"} for row in made_rows(2, 1, 0)]
-    Dataset.from_list(rows, features=FRAME_FEATURES).to_parquet(tmp_path / "merged.parquet")
-    refused(
-        "labelled genuine and frames labelled",
-        data=str(collection),
-        validation_data=str(tmp_path / "merged.parquet"),
-    )
-    leaking = TrainingData(TrainingConfig(data=str(collection), validation_data=train_file))
-    assert leaking.shared_sources() == 16
-    assert TrainingData(TrainingConfig(data=str(collection))).shared_sources() == 0
-    some = TrainingData(TrainingConfig(data=str(collection), max_eval_samples=5))
-    assert len(some.evaluation_frames) == 5

@@ -16,7 +16,7 @@ from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.model.face_alignment import transform_points
 from caddm_hf.page.examples import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
 from caddm_hf.report.verdicts import Verdict
-from caddm_hf.training.config import parse_training_config
+from caddm_hf.training.arguments import parse_training_config
 
 MODEL_CODE = Path(caddm_hf.__file__).parent / "model"
 

@@ -26,7 +26,7 @@ from caddm_hf.cli import main as command_line
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.page.examples import make_examples
 from caddm_hf.report.files import report_bytes
-from caddm_hf.training.config import parse_training_config
+from caddm_hf.training.arguments import parse_training_config
 from support.made_collection import write_collection
 from support.made_runners import made_page
 from support.page_visitor import write_untrained_model

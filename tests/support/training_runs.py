@@ -12,9 +12,10 @@ import train_accelerate
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "train_accelerate.py"
 
+TINY_SIZE = 64  # side of a crop in pixels
 # A network that takes a step in some hundredths of a second.
 TINY = (
-    *("--backbone", "test_resnet", "--artifact_width", "32", "--image_size", "64"),
+    *("--backbone", "test_resnet", "--artifact_width", "32", "--image_size", str(TINY_SIZE)),
     *("--use_cpu", "--batch_size", "8", "--eval_batch_size", "8", "--logging_steps", "1"),
     *("--dataloader_num_workers", "0", "--learning_rate", "1e-3"),
 )

@@ -86,6 +86,21 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(collection: Path, tmp_path: 
     assert_equal_runs(tmp_path / "whole", tmp_path / "broken")
 
 
+def test_pairs_shares_and_frozen_stages_go_on_as_if_not_interrupted(
+    collection: Path, tmp_path: Path
+):
+    start = tmp_path / "start"
+    assert train(*TINY, "--data", collection, "--output_dir", start, "--max_steps", 1) == 0
+    options = [*TINY, "--data", collection, "--initial_model", start, "--frozen_stages", 2]
+    options += ["--paired_batches", "--dataset_shares", "made=1", "--self_blend_share", 1]
+    options += ["--shrink_share", 0.5, "--retouch_share", 0.5, "--eval_steps", 3]
+    assert train(*options, "--output_dir", tmp_path / "whole", "--max_steps", 5) == 0
+    broken = [*options, "--output_dir", tmp_path / "broken", "--resume_from_checkpoint", "latest"]
+    assert train(*broken, "--max_steps", 3) == 0
+    assert train(*broken, "--max_steps", 5, "--dataloader_num_workers", 1) == 0
+    assert_equal_runs(tmp_path / "whole", tmp_path / "broken")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_ten_kills_at_random_moments(collection: Path, tmp_path: Path):

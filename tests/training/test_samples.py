@@ -1,6 +1,4 @@
-"""Plans, samples and streams: which rows are drawn, and what is made of them."""
-
-from pathlib import Path
+"""What is made of drawn rows: samples, pairs of samples and evaluation crops."""
 
 import cv2
 import numpy as np
@@ -8,15 +6,14 @@ import pytest
 import torch
 from datasets import Dataset, Image
 
-from caddm_hf.augmentation.degradations import TrainingDegradations
+from caddm_hf.augmentation import degradations
+from caddm_hf.augmentation.degradations import TrainingDegradations, shrink
 from caddm_hf.augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from caddm_hf.dataset.frame_table import FrameRow, FrameTable
-from caddm_hf.dataset.opening import open_split
-from caddm_hf.dataset.schema import FRAME_FEATURES, FrameDataError
+from caddm_hf.dataset.schema import FRAME_FEATURES
 from caddm_hf.faces.landmarks import five_points
 from caddm_hf.model.image_processing_caddm import CaddmImageProcessor
-from caddm_hf.training.contact_sheet import CAPTION_PX, WINDOW_COLOUR, write_contact_sheet
-from caddm_hf.training.plan import Forgery, ForgeryShares, TrainingPlan
+from caddm_hf.training.plan import Forgery, ForgeryShares, Origins, TrainingPlan
 from caddm_hf.training.samples import (
     KINDS,
     UNPAIRED,
@@ -25,93 +22,9 @@ from caddm_hf.training.samples import (
     TrainingFrames,
     training_loader,
 )
-from caddm_hf.training.stream import StreamedFrames, streaming_loader
-from support.made_collection import draw_face, made_rows, png_picture, write_collection, write_crops
+from support.made_collection import draw_face, made_rows, png_picture
 from support.made_faces import sixty_eight_points
-
-PORTRAIT_POINTS_XY = np.array([(205, 102), (247, 104), (225, 129), (202, 139), (245, 142)], float)
-SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory) -> Path:
-    return write_collection(tmp_path_factory.mktemp("made"), 4, 2, frames=2, side=80)
-
-
-@pytest.fixture
-def table(collection: Path) -> FrameTable:
-    return FrameTable(open_split(str(collection), "train"))
-
-
-@pytest.fixture
-def maker() -> SampleMaker:
-    processor = CaddmImageProcessor(size=SIZE)
-    return SampleMaker(FacialSwapConfig(image_size=SIZE), processor, seed=5)
-
-
-# The plan of an epoch.
-
-LABELS = np.array([0] * 7 + [1] * 20)
-
-
-def test_an_epoch_shows_every_row_and_both_classes_alike():
-    plan = TrainingPlan(LABELS, seed=1)
-    rows, forgeries = plan.epoch(0)
-    assert len(plan) == 40
-    assert (forgeries == Forgery.GENUINE).sum() == 20
-    counts = np.bincount(rows, minlength=27)
-    assert set(counts[7:]) == {1}
-    assert set(counts[:7]) == {2, 3}
-    assert np.array_equal(LABELS[rows], (forgeries == Forgery.DATASET).astype(int))
-
-
-def test_without_balance_every_row_is_shown_once():
-    rows, _ = TrainingPlan(LABELS, seed=1, balanced=False).epoch(3)
-    assert sorted(rows) == list(range(27))
-
-
-def test_the_order_is_a_function_of_seed_and_epoch():
-    one, other = (TrainingPlan(LABELS, seed=1) for _ in range(2))
-    assert list(one.draws(10, 90)) == list(other.draws(10, 90))
-    assert list(one.draws(0, 90))[55:] == list(other.draws(55, 90))
-    assert not np.array_equal(one.epoch(0)[0], one.epoch(1)[0])
-    assert not np.array_equal(one.epoch(0)[0], TrainingPlan(LABELS, seed=2).epoch(0)[0])
-
-
-def test_forged_samples_come_from_where_the_shares_say():
-    shares = ForgeryShares(dataset=2.0, self_blend=1.0, cross_blend=1.0)
-    plan = TrainingPlan(LABELS, seed=1, shares=shares)
-    rows, forgeries = plan.epoch(0)
-    assert np.bincount(forgeries).tolist() == [20, 10, 5, 5]
-    assert (LABELS[rows[forgeries >= Forgery.SELF_BLEND]] == 0).all()
-
-    only_genuine = TrainingPlan(LABELS, 1, ForgeryShares(0.0, 1.0, 0.0))
-    rows, forgeries = only_genuine.epoch(0)
-    assert np.bincount(forgeries, minlength=4).tolist() == [7, 0, 7, 0]
-    assert rows.max() < 7
-
-
-def test_a_plan_knows_which_rows_its_draws_touch():
-    plan = TrainingPlan(LABELS, seed=1)
-    assert plan.rows_drawn(0).tolist() == []
-    for count in (5, 40, 55):
-        touched = sorted({draw.row for draw in plan.draws(0, count)})
-        assert plan.rows_drawn(count).tolist() == touched
-    crossing = TrainingPlan(LABELS, 1, ForgeryShares(1.0, 0.0, 1.0))
-    assert set(range(7)) <= set(crossing.rows_drawn(1).tolist())
-    some = TrainingPlan(LABELS, seed=1, rows=np.array([0, 3, 8, 9, 10]))
-    assert set(some.epoch(0)[0]) == {0, 3, 8, 9, 10}
-
-
-def test_a_plan_needs_both_classes():
-    with pytest.raises(FrameDataError, match="no genuine"):
-        TrainingPlan(np.ones(4, int), seed=1)
-    with pytest.raises(FrameDataError, match="--self_blend_share"):
-        TrainingPlan(np.zeros(4, int), seed=1)
-    assert len(TrainingPlan(np.zeros(4, int), 1, ForgeryShares(0.0, 1.0, 0.0))) == 8
-
-
-# Samples.
+from support.training_runs import TINY_SIZE
 
 
 def frames_of(table: FrameTable, maker: SampleMaker, shares=ForgeryShares()) -> TrainingFrames:
@@ -141,7 +54,7 @@ def test_loader_workers_change_nothing(table: FrameTable, maker: SampleMaker):
     for batch, same in zip(own, foreign, strict=True):
         assert batch.keys() == {"pixel_values", "labels", "artifact_boxes", "kinds"}
         assert all(torch.equal(batch[key], same[key]) for key in batch)
-    assert own[0]["pixel_values"].shape == (4, 3, SIZE, SIZE)
+    assert own[0]["pixel_values"].shape == (4, 3, TINY_SIZE, TINY_SIZE)
     assert own[0]["artifact_boxes"].shape == (4, 2, 4)
     assert own[0]["labels"].dtype == torch.int64
 
@@ -213,9 +126,9 @@ def test_sixty_eight_landmarks_are_used_where_a_row_has_them(maker: SampleMaker)
 
 
 def test_degradations_fall_on_both_classes_alike(table: FrameTable):
-    config = FacialSwapConfig(image_size=SIZE, degradations=TrainingDegradations(strength=0))
-    clean = SampleMaker(config, CaddmImageProcessor(size=SIZE), seed=5)
-    degraded = SampleMaker(FacialSwapConfig(image_size=SIZE), clean.processor, seed=5)
+    config = FacialSwapConfig(image_size=TINY_SIZE, degradations=TrainingDegradations(strength=0))
+    clean = SampleMaker(config, CaddmImageProcessor(size=TINY_SIZE), seed=5)
+    degraded = SampleMaker(FacialSwapConfig(image_size=TINY_SIZE), clean.processor, seed=5)
     changed = {0: 0, 1: 0}
     for position in range(40):
         for number in (0, 1):
@@ -228,68 +141,11 @@ def test_degradations_fall_on_both_classes_alike(table: FrameTable):
     assert changed == {0: 40, 1: 40}
 
 
-# Streams.
-
-
-def streamed(
-    collection: Path, maker: SampleMaker, draws: range, processes=1, process=0, shares=None
-) -> StreamedFrames:
-    stream = open_split(str(collection), "train", streaming=True)
-    shares = shares or ForgeryShares(1.0, 1.0, 0.0)
-    return StreamedFrames(stream, maker, shares, draws, 2, processes, process)
-
-
-def test_a_stream_is_dealt_out_once_and_goes_on_where_it_stopped(
-    collection: Path, maker: SampleMaker
-):
-    whole = list(streaming_loader(streamed(collection, maker, range(24)), workers=0))
-    assert len(whole) == 12
-    labels = torch.cat([batch["labels"] for batch in whole])
-    assert set(labels.tolist()) == {0, 1}
-
-    def same(one: list[dict], other: list[dict]) -> None:
-        assert len(one) == len(other)
-        for batch, expected in zip(one, other, strict=True):
-            assert all(torch.equal(batch[key], expected[key]) for key in expected)
-
-    same(list(streaming_loader(streamed(collection, maker, range(8, 24)), workers=0)), whole[4:])
-    same(list(streaming_loader(streamed(collection, maker, range(24)), workers=2)), whole)
-    for process in (0, 1):
-        part = streamed(collection, maker, range(24), processes=2, process=process)
-        same(list(streaming_loader(part, workers=0)), whole[process::2])
-
-
-def test_a_stream_needs_landmarks_and_both_classes(tmp_path: Path, maker: SampleMaker):
-    with pytest.raises(FrameDataError, match="needs rows with landmarks"):
-        streamed(write_crops(tmp_path / "crops"), maker, range(2))
-    genuine = [row for row in made_rows(2, 1, 0) if row["label"] == "real"]
-    (tmp_path / "genuine").mkdir()
-    Dataset.from_list(genuine, features=FRAME_FEATURES).to_parquet(
-        tmp_path / "genuine" / "train-0.parquet"
-    )
-    frames = streamed(tmp_path / "genuine", maker, range(8), shares=ForgeryShares())
-    with pytest.raises(FrameDataError, match="no fake rows"):
-        list(frames)
-
-
-def test_a_contact_sheet_shows_boxes(tmp_path: Path):
-    boxes = np.array([(0, 0, 1, 1), (0.25, 0.5, 0.75, 1)], np.float32)
-    grey = np.full((64, 64, 3), 100, np.uint8)
-    forged = TrainingSample(grey, 1, boxes, "partial", None)
-    genuine = TrainingSample(grey, 0, np.zeros((2, 4), np.float32), "genuine", None)
-    write_contact_sheet([forged, genuine] * 5, tmp_path / "new" / "sheet.png")
-    sheet = cv2.imread(str(tmp_path / "new" / "sheet.png"), cv2.IMREAD_COLOR_RGB)
-    assert sheet.shape == (2 * (64 + CAPTION_PX), 8 * 64, 3)
-    assert sheet[40, 16].tolist() == list(WINDOW_COLOUR)
-    assert (sheet[:64, 64:128] == 100).all()
-    assert (sheet[64:, 64:128] > 100).any()
-
-
 def test_without_the_facial_swap_fakes_stay_as_they_are(table: FrameTable):
     config = FacialSwapConfig(
-        image_size=SIZE, degradations=TrainingDegradations(strength=0), flip_probability=0.0
+        image_size=TINY_SIZE, degradations=TrainingDegradations(strength=0), flip_probability=0.0
     )
-    plain = SampleMaker(config, CaddmImageProcessor(size=SIZE), seed=5, swap_faces=False)
+    plain = SampleMaker(config, CaddmImageProcessor(size=TINY_SIZE), seed=5, swap_faces=False)
     number = int(np.flatnonzero(table.has_source)[0])
     kinds = {
         plain.sample(table.row(number), Forgery.DATASET, np.random.default_rng(seed)).kind
@@ -298,3 +154,99 @@ def test_without_the_facial_swap_fakes_stay_as_they_are(table: FrameTable):
     assert kinds == {"fake"}
     genuine = table.row(int(np.flatnonzero(table.labels == 0)[0]))
     assert plain.sample(genuine, Forgery.GENUINE, np.random.default_rng(0)).label == 0
+
+
+# Pairs.
+
+
+def paired_frames(
+    table: FrameTable, config: FacialSwapConfig, shares: ForgeryShares, swap_faces: bool = True
+) -> TrainingFrames:
+    maker = SampleMaker(config, CaddmImageProcessor(size=config.image_size), 5, swap_faces)
+    origins = Origins(
+        np.array(table.source_ids), table.twins, np.array(table.datasets), paired=True
+    )
+    return TrainingFrames(table, TrainingPlan(table.labels, 5, shares, origins=origins), maker)
+
+
+def pairs_of(frames: TrainingFrames, count: int) -> list[tuple[TrainingSample, TrainingSample]]:
+    samples = [frames.sample(draw) for draw in frames.plan.draws(0, 2 * count)]
+    return list(zip(samples[::2], samples[1::2], strict=True))
+
+
+def test_a_pair_is_aligned_and_flipped_alike(table: FrameTable):
+    config = FacialSwapConfig(image_size=TINY_SIZE, degradations=TrainingDegradations(strength=0))
+    flipped = 0
+    for forged, genuine in pairs_of(paired_frames(table, config, ForgeryShares(0, 0, 1)), 12):
+        unchanged = ~forged.changed_mask
+        difference = cv2.absdiff(forged.image_rgb, genuine.image_rgb)[unchanged]
+        assert difference.mean() < 3
+        mirrored = cv2.absdiff(forged.image_rgb[:, ::-1], genuine.image_rgb)[unchanged[:, ::-1]]
+        flipped += mirrored.mean() > 3
+        assert (forged.label, genuine.label) == (1, 0) or forged.kind == "genuine-fallback"
+    assert flipped == 12
+
+
+def test_a_pair_of_equal_pictures_is_degraded_to_equal_crops(table: FrameTable):
+    """With the fakes' pictures in place of the genuine ones, only the labels tell them apart."""
+    config = FacialSwapConfig(
+        image_size=TINY_SIZE,
+        degradations=TrainingDegradations(
+            h264_probability=0.5,
+            shrink_probability=0.5,
+            shrink_side_px=(20, 60),
+            retouch_probability=0.5,
+        ),
+    )
+    frames = paired_frames(table, config, ForgeryShares(), swap_faces=False)
+    maker = frames.maker
+    crops = []
+    for forged, genuine in zip(
+        frames.plan.draws(0, 16), list(frames.plan.draws(0, 17))[1:], strict=True
+    ):
+        if forged.pair != genuine.pair:
+            continue
+        row = table.row(forged.row)
+        for draw, label in ((forged, 1), (genuine, 0)):
+            sample = maker.sample(
+                FrameRow(row.image_rgb, None, row.points_xy, label),
+                draw.forgery,
+                maker.rng(draw.epoch, draw.position),
+                shared=maker.shared_rng(draw),
+            )
+            crops.append(sample.image_rgb)
+            assert sample.label == label
+    assert len(crops) == 16
+    for forged_crop, genuine_crop in zip(crops[::2], crops[1::2], strict=True):
+        assert np.array_equal(forged_crop, genuine_crop)
+
+
+def test_both_classes_are_shrunk_to_the_same_sizes(table: FrameTable, monkeypatch):
+    factors: list[float] = []
+
+    def note(image: np.ndarray, factor: float) -> np.ndarray:
+        factors.append(factor)
+        return shrink(image, factor)
+
+    monkeypatch.setattr(degradations, "shrink", note)
+    config = FacialSwapConfig(
+        image_size=TINY_SIZE,
+        degradations=TrainingDegradations(shrink_probability=0.6, shrink_side_px=(20, 60)),
+    )
+    of_class: dict[int, list[float | None]] = {0: [], 1: []}
+    frames = paired_frames(table, config, ForgeryShares(1, 1, 1))
+    for draw in frames.plan.draws(0, 64):
+        factors.clear()
+        frames.sample(draw)
+        of_class[int(draw.forgery != Forgery.GENUINE)].append(factors[0] if factors else None)
+    assert of_class[0] == of_class[1]
+    sizes = [TINY_SIZE * factor for factor in of_class[0] if factor]
+    assert 10 < len(sizes) < 30
+    assert 20 <= min(sizes) < 30
+    assert 45 < max(sizes) <= 60
+
+
+def test_without_pairs_a_sample_draws_everything_itself(table: FrameTable, maker: SampleMaker):
+    draw = next(TrainingPlan(table.labels, 5).draws(0, 1))
+    assert draw.pair is None
+    assert maker.shared_rng(draw) is None

@@ -1,11 +1,13 @@
 """Where a training starts from, and how its model is stored."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from timm.models import group_parameters
 
 from caddm_hf import CaddmForDeepfakeDetection
 from caddm_hf.checkpoint import publish as model_publishing
@@ -109,6 +111,48 @@ def test_a_model_of_another_shape_is_no_start(
     assert "artifact width 32, which are not those of this run" in capsys.readouterr().err
     assert train(*TINY, *run[:-1], tmp_path / "nowhere", "--max_steps", 1) == 2
     assert "--initial_model: " in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_a_start_as_well(collection: Path, first: Path, tmp_path: Path, capsys):
+    (checkpoint,) = (first / "checkpoints").iterdir()
+    run = ["--data", collection, "--initial_model", checkpoint, "--max_steps", 0]
+    assert train(*TINY, *run, "--output_dir", tmp_path / "second") == 0
+    before, after = (
+        load_model(folder).model.state_dict() for folder in (first, tmp_path / "second")
+    )
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert train(*TINY, *run, "--output_dir", tmp_path / "x", "--artifact_width", 16) == 2
+    assert "has another backbone or artifact width than this run" in capsys.readouterr().err
+    damaged = shutil.copytree(checkpoint, tmp_path / "damaged")
+    (damaged / "average.safetensors").write_bytes(b"none")
+    run[3] = damaged
+    assert train(*TINY, *run, "--output_dir", tmp_path / "x") == 2
+    assert "damaged' is damaged" in capsys.readouterr().err
+
+
+def test_frozen_stages_keep_weights_and_statistics(
+    collection: Path, first: Path, tmp_path: Path, capsys
+):
+    output = tmp_path / "frozen"
+    run = ["--data", collection, "--initial_model", first, "--learning_rate", "1e-2"]
+    options = [*run, "--output_dir", output, "--max_steps", 3, "--ema_decay", 0]
+    assert train(*TINY, *options, "--frozen_stages", 2) == 0
+    before, after = (load_model(folder).model for folder in (first, output))
+    backbone = before.backbone
+    stages = group_parameters(backbone, backbone.group_matcher(coarse=True))
+    frozen = {f"backbone.{name}" for stage in sorted(stages)[:2] for name in stages[stage]}
+    modules = {name.rpartition(".")[0] for name in frozen}
+    old, new = before.state_dict(), after.state_dict()
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    kept = {name for name in old if name.rpartition(".")[0] in modules}
+    assert {name.rpartition(".")[2] for name in kept} >= {"weight", "running_mean", "running_var"}
+    assert not moved & kept
+    learning = {name for name, _ in before.named_parameters()} - frozen
+    assert len(moved & learning) > 0.9 * len(learning)
+    assert any("running_mean" in name for name in moved)
+
+    assert train(*TINY, *run, "--output_dir", tmp_path / "x", "--frozen_stages", 9) == 2
+    assert "stages, and one must learn" in capsys.readouterr().err
 
 
 def test_half_precision_halves_the_file_and_hardly_the_answer(
