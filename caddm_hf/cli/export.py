@@ -84,7 +84,7 @@ def _export(options: ExportOptions) -> None:
     runtime = options.backend or (runtimes[0] if runtimes else None)
     if runtime not in runtimes:
         raise ModelError(
-            f"{runtime or 'Neither runtime'} is not installed, or the package onnx is not: "
+            f"{runtime or 'Neither runtime'} is not installed, or onnx or onnxslim is not: "
             "pip install -r requirements-backends.txt."
         )
     if options.int8 != (options.data is not None):

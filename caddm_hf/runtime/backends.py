@@ -4,7 +4,7 @@
     detector = VideoDetector(loaded, config, device, network=network)
 
 Torch is always available. The other two compute an exported file (`runtime.exported`), kept in
-the model's folder or in a cache, and is made on first use where that takes a second or two. Every
+the model's folder or in a cache, and is made on first use where that takes a few seconds. Every
 export has to answer like torch on two crops before it is used.
 """
 
@@ -165,7 +165,7 @@ def open_network(
     runtime = backend.removesuffix(INT8_SUFFIX)
     if runtime not in installed_runtimes():
         raise ModelError(
-            f"Backend {backend} needs the packages onnx and {PACKAGES[runtime]}: "
+            f"Backend {backend} needs the packages onnx, onnxslim and {PACKAGES[runtime]}: "
             "pip install -r requirements-backends.txt."
         )
     if device.type != "cpu":

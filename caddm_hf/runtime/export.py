@@ -5,7 +5,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .exported import (
     INPUT,
     MOST_BYTES,
-    MOST_CONSTANT,
     OUTPUTS,
     SPARE_BYTES,
     check_graph,
@@ -75,20 +74,23 @@ def export_network(
             values are taken; with them the network is quantised to int8.
 
     Raises:
-        ModelError: onnx is not installed, or the network cannot be exported.
+        ModelError: a package is not installed, or the network cannot be exported.
         OSError: the file cannot be written.
     """
     if not onnx_installed():
         raise ModelError(
-            "Exporting needs the package onnx: pip install -r requirements-backends.txt."
+            "Exporting needs the packages onnx and onnxslim: pip install -r "
+            "requirements-backends.txt."
         )
     import onnx
+    import onnxslim
 
     model = onnx.ModelProto.FromString(_trace(loaded.model))
     # From here on several copies of the weights are in memory.
     return_freed_memory()
     _free_batch(model)
-    _fold_constants(model)
+    # Computes what depends on constants alone, such as the amounts of padding.
+    model = onnxslim.slim(model)
     if int8_crops is not None:
         model = _quantise(model, loaded, int8_crops)
     write_metadata(model, loaded, model_fingerprint, runtime, int8_crops is not None)
@@ -157,50 +159,6 @@ def _free_batch(model) -> None:
         for dim, size in zip(value.type.tensor_type.shape.dim[1:], shape, strict=True):
             dim.dim_value = size
     del graph.value_info[:]
-
-
-def _fold_constants(model) -> None:
-    """Compute at once what depends on small constants alone, such as the amounts of padding."""
-    from onnx import numpy_helper
-
-    graph = model.graph
-    known = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-        if np.prod(tensor.dims) <= MOST_CONSTANT
-    }
-    weights = {tensor.name for tensor in graph.initializer}
-    same: dict[str, str] = {}  # equal weights are stored once, and copied by operators
-    kept = []
-    for node in graph.node:
-        node.input[:] = [same.get(name, name) for name in node.input]
-        if node.op_type == "Identity" and node.input[0] in weights:
-            same[node.output[0]] = node.input[0]
-        elif node.op_type == "Constant" or all(name in known for name in filter(None, node.input)):
-            for name, value in zip(node.output, _computed(node, known), strict=True):
-                known[name] = value
-                graph.initializer.append(numpy_helper.from_array(value, name))
-        else:
-            kept.append(node)
-    del graph.node[:]
-    graph.node.extend(kept)
-    used = {name for node in kept for name in node.input}
-    needed = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(needed)
-
-
-def _computed(node, known: dict[str, np.ndarray]) -> Iterator[np.ndarray]:
-    """The outputs of one operator on constants."""
-    from onnx import ValueInfoProto, helper
-    from onnx.reference import ReferenceEvaluator
-
-    feeds = {name: known[name] for name in filter(None, node.input)}
-    inputs, outputs = ([ValueInfoProto(name=n) for n in names] for names in (feeds, node.output))
-    graph = helper.make_graph([node], "constant", inputs, outputs)
-    opset = [helper.make_opsetid("", OPSET)]
-    evaluator = ReferenceEvaluator(helper.make_model(graph, opset_imports=opset))
-    return map(np.asarray, evaluator.run(None, feeds))
 
 
 def _quantise(model, loaded: LoadedModel, crops_rgb: Sequence[np.ndarray]):

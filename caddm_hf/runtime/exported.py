@@ -74,8 +74,8 @@ class ExportedNetwork:
 
 
 def onnx_installed() -> bool:
-    """Whether exported files can be read and made."""
-    return importlib.util.find_spec("onnx") is not None
+    """Return whether exported files can be read and made."""
+    return all(importlib.util.find_spec(package) for package in ("onnx", "onnxslim"))
 
 
 def contract(loaded: LoadedModel) -> dict:
