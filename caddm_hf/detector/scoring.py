@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from ..core.liveness import Progress
 from ..faces.detection import DetectedFace
 from ..media.limits import MediaInfo
 from ..model.heatmaps import ArtifactBox
@@ -195,7 +196,7 @@ class BackgroundScoring:
         crops = [face.crop_rgb for face in batch]
         self._batches.append((batch, self._scoring.submit(self._scorer, crops)))
 
-    def scores(self, seen: SeenVideo, tell: Callable[[str, int, int], None]) -> CropScores:
+    def scores(self, seen: SeenVideo, tell: Progress) -> CropScores:
         """Waits for the scores of all faces; in the order of `SeenVideo.crops`."""
         if self._waiting:
             self._hand_on(len(self._waiting))

@@ -15,18 +15,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 
 from ..checkpoint.bundled import bundled_model
 from ..checkpoint.loading import LoadedModel, load_model, untrained_model
+from ..core.liveness import Progress
 from ..faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from ..faces.tracking import FaceTracker
 from ..media.download import local_media
 from ..media.frames import SampledFrame, iterate_sampled_frames, probe_media
 from ..media.limits import MediaError, MediaInfo
+from ..media.names import public_name
 from ..media.prefetch import FramePrefetch, frames_within
 from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
@@ -40,8 +41,6 @@ from ..runtime.network import CropNetwork, TorchNetwork
 from .config import DetectionConfig
 from .scoring import BackgroundScoring, CropScorer, CropScores, SeenFace, SeenVideo, score_batches
 from .threads import worker_threads
-
-Progress = Callable[[str, int, int], None]
 
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
 # Memory for the frames in which faces are searched for at one time.
@@ -141,7 +140,7 @@ class VideoDetector:
         with self._search_threads() as searching, worker_threads(at_once) as scoring:
             batches = BackgroundScoring(self._scorer, scoring)
             seen = self._look(video, frames, progress, name, searching, batches.add)
-            return self.report(seen, batches.scores(seen, progress or _silent))
+            return self.report(seen, batches.scores(seen, progress or _ignore_progress))
 
     def judge_many(
         self, videos: Iterable[str | os.PathLike]
@@ -192,7 +191,7 @@ class VideoDetector:
         wanted = self.config.frames if frames is None else frames
         config = replace(self.config, frames=wanted)
         limits = config.limits
-        tell = progress or _silent
+        tell = progress or _ignore_progress
         with local_media(
             video, limits=limits, allow_private_addresses=config.allow_private_addresses
         ) as path:
@@ -223,7 +222,7 @@ class VideoDetector:
             [crops[position, id(face)] for position, face in person.faces.items()]
             for person in tracker.people
         ]
-        return SeenVideo(name or _display_name(video), info, wanted, people, done, warnings)
+        return SeenVideo(name or public_name(video), info, wanted, people, done, warnings)
 
     def _search(
         self, frames: Iterator[SampledFrame], info: MediaInfo, searching: Executor
@@ -251,7 +250,9 @@ class VideoDetector:
         batches = (crops_rgb[n : n + size] for n in range(0, len(crops_rgb), size))
         for _, found in score_batches(self._scorer, batches, self.network.calls_at_once):
             scores.extend(found)
-            (progress or _silent)("Scoring faces", len(scores.probabilities), len(crops_rgb))
+            (progress or _ignore_progress)(
+                "Scoring faces", len(scores.probabilities), len(crops_rgb)
+            )
         return scores
 
     def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:
@@ -304,16 +305,8 @@ class VideoDetector:
         )
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Ignore progress."""
-
-
-def _display_name(video: str | os.PathLike) -> str:
-    """A path as given; a URL without its query, which may hold a secret."""
-    name = os.fspath(video)
-    if "://" not in name:
-        return name
-    return urlsplit(name)._replace(query="", fragment="").geturl()
+def _ignore_progress(stage: str, done: int, total: int) -> None:
+    """Do nothing."""
 
 
 def _outcome(

@@ -11,7 +11,7 @@ between the frames that were looked at, `report.drawing` says.
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,14 +24,13 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from ..core.atomic_files import write_atomically
 from ..core.errors import UserError
+from ..core.liveness import Progress
 from ..media.files import open_media_file
 from ..media.frames import SampledFrame, iterate_frames, probe_media
 from ..media.limits import MediaInfo, MediaLimits
 from .drawing import draw_caption, draw_people
 from .gallery import most_suspicious_faces
 from .video_report import VideoReport
-
-Progress = Callable[[str, int, int], None]
 
 STAGE = "Drawing the video"
 LONGEST_S = 45.0
