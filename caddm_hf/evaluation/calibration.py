@@ -14,6 +14,12 @@ probability is that of a video which might as well be genuine as fake. Then
 
 and between the two lies the undecided band. Where the classes are so well apart that no band is
 left, both become the middle of the gap.
+
+With `by_domain` each domain (a video's origin, else its data set) weighs the same in the fit (one
+with fewer than `LEAST_GENUINE` videos of a class weighs less), and
+`fake_above` keeps the stated share in every domain with at least `LEAST_GENUINE` genuine videos
+and in their union: the promise is that of the worst domain. `real_below` keeps the mean over the
+domains.
 """
 
 import json
@@ -41,6 +47,8 @@ FOLDS = 5
 # Thresholds are rounded outwards to so many decimals: they were computed in double precision,
 # and the detector compares probabilities of single precision with them.
 DECIMALS = 7
+# Fewer videos say too little of a domain: they move no threshold, and weigh less in the fit.
+LEAST_GENUINE = 20
 TINY = 1e-12
 
 
@@ -52,11 +60,13 @@ class VideoLogits:
         logits: (V,) float64, log-odds of the mean of the frames' uncalibrated probabilities.
         labels: (V,) int64.
         groups: (V,) int64; videos of one source share a number.
+        domains: (V,) names of where the videos come from; all alike where domains do not count.
     """
 
     logits: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
+    domains: np.ndarray
 
     def probabilities(self, scaling: LogitScaling) -> np.ndarray:
         """(V,) the videos' probabilities, as `LogitScaling.calibrated` gives them."""
@@ -64,7 +74,23 @@ class VideoLogits:
 
     def select(self, videos: np.ndarray) -> "VideoLogits":
         """Those of some videos, given by number."""
-        return VideoLogits(self.logits[videos], self.labels[videos], self.groups[videos])
+        return VideoLogits(
+            self.logits[videos], self.labels[videos], self.groups[videos], self.domains[videos]
+        )
+
+    def weights(self, prior: float | None) -> np.ndarray:
+        """(V,) how much each video counts; the domains of a class count alike, small ones less.
+
+        Args:
+            prior: the share of fakes that a probability presumes; None for that of the videos.
+        """
+        weights = class_weights(self.labels, prior)
+        for label in (0, 1):
+            own = self.labels == label
+            _, index, counts = np.unique(self.domains[own], return_inverse=True, return_counts=True)
+            shares = np.minimum(counts, LEAST_GENUINE)
+            weights[own] *= own.sum() / shares.sum() * (shares / counts)[index]
+        return weights
 
 
 @dataclass(frozen=True)
@@ -86,8 +112,12 @@ class Calibration:
     report: dict
 
 
-def video_logits(table: pa.Table) -> VideoLogits:
+def video_logits(table: pa.Table, by_domain: bool = False) -> VideoLogits:
     """Logits of a scores table (one model, one collection, clean); failed frames are left out.
+
+    Args:
+        table: of `complete_table`.
+        by_domain: whether videos are told apart by their domain.
 
     Raises:
         FrameDataError: there is no score, or of one class only.
@@ -98,7 +128,8 @@ def video_logits(table: pa.Table) -> VideoLogits:
     check_both_classes(scored.labels, "What could be scored of the data")
     _, groups = np.unique(np.array(scored.groups, dtype=object), return_inverse=True)
     logits = np.array([log_odds(score) for score in scored.scores])
-    return VideoLogits(logits, scored.labels, groups)
+    domains = np.array(scored.origins if by_domain else [""] * len(logits), dtype=object)
+    return VideoLogits(logits, scored.labels, groups, domains)
 
 
 def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitScaling:
@@ -112,7 +143,7 @@ def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitS
         FrameDataError: no temperature above 0 is best; the sentence says why.
     """
     try:
-        weights = class_weights(videos.labels, prior)
+        weights = videos.weights(prior)
         return LogitScaling(*fit_platt_scaling(videos.logits, videos.labels, weights))
     except (ValueError, OneClassError) as error:
         raise FrameDataError(f"No temperature and bias can be fitted: {error}.") from None
@@ -134,6 +165,7 @@ def calibrate_table(
     shipped: tuple[LogitScaling, Thresholds] = (LogitScaling(), Thresholds(0.4, 0.6)),
     seed: int = 0,
     prior: float | None = None,
+    by_domain: bool = False,
 ) -> Calibration:
     """Temperature, bias, thresholds and figures from a scores table.
 
@@ -145,20 +177,20 @@ def calibrate_table(
         shipped: the model's calibration and thresholds so far.
         seed: of the folds.
         prior: the share of fakes that a probability presumes, in (0, 1); None for the table's.
+        by_domain: whether each domain weighs the same and `fake_above` holds in the worst.
 
     Raises:
         FrameDataError: the scores cannot be calibrated; the sentence says why.
     """
-    logits = video_logits(table)
+    logits = video_logits(table, by_domain)
     scaling = fit_video_scaling(logits, prior)
     old_scaling, old = shipped
     before, after = logits.probabilities(old_scaling), logits.probabilities(scaling)
     miss_rate = rates[0] if miss_rate is None else miss_rate
-    real_below, fake_above = _band(after, logits.labels, rates[0], miss_rate)
+    real_below, fake_above = _band(after, logits, rates[0], miss_rate)
     genuine = after[logits.labels == 0]
     thresholds = {
-        f"{rate:g}": _outwards(threshold_at_false_positive_rate(genuine, rate), up=True)
-        for rate in rates
+        f"{rate:g}": _outwards(_fake_threshold(after, logits, rate), up=True) for rate in rates
     }
     report = {
         "temperature": {"before": old_scaling.temperature, "after": scaling.temperature},
@@ -184,6 +216,7 @@ def calibrate_table(
             }
             for rate in rates
         ],
+        "domains": _domains(after, logits, Thresholds(real_below, fake_above)),
         "videos": {
             "genuine": int(np.sum(logits.labels == 0)),
             "fake": int(np.sum(logits.labels == 1)),
@@ -194,13 +227,33 @@ def calibrate_table(
     )
 
 
+def _fake_threshold(probabilities: np.ndarray, videos: VideoLogits, rate: float) -> float:
+    """The threshold that keeps the rate over all genuine videos and in each large domain."""
+    genuine = probabilities[videos.labels == 0]
+    domains = videos.domains[videos.labels == 0]
+    found = [threshold_at_false_positive_rate(genuine, rate)]
+    for domain in set(domains):
+        own = genuine[domains == domain]
+        if len(own) >= LEAST_GENUINE:
+            found.append(threshold_at_false_positive_rate(own, rate))
+    return max(found)
+
+
+def _real_threshold(probabilities: np.ndarray, videos: VideoLogits, miss_rate: float) -> float:
+    """The largest threshold below which lies at most the rate of the fakes, domains alike."""
+    fake = np.flatnonzero(videos.labels == 1)
+    fake = fake[np.argsort(probabilities[fake], kind="stable")]
+    weights = videos.weights(None)[fake]
+    below = np.concatenate([[0.0], np.cumsum(weights)[:-1]]) / weights.sum()
+    return float(probabilities[fake][below <= miss_rate + TINY].max())
+
+
 def _band(
-    probabilities: np.ndarray, labels: np.ndarray, rate: float, miss_rate: float
+    probabilities: np.ndarray, videos: VideoLogits, rate: float, miss_rate: float
 ) -> tuple[float, float]:
     """`real_below` and `fake_above` that keep the stated rates on these videos."""
-    fake_above = threshold_at_false_positive_rate(probabilities[labels == 0], rate)
-    # The same rule seen from the other side: scores and classes negated.
-    real_below = -threshold_at_false_positive_rate(-probabilities[labels == 1], miss_rate)
+    fake_above = _fake_threshold(probabilities, videos, rate)
+    real_below = _real_threshold(probabilities, videos, miss_rate)
     if real_below > fake_above:
         middle = round((real_below + fake_above) / 2, DECIMALS)
         return middle, middle
@@ -263,7 +316,7 @@ def _held_out(
             scaling = fit_video_scaling(part, prior)
         except FrameDataError as error:
             return {"folds": 0, "why": f"{error}"}
-        below, above = _band(part.probabilities(scaling), part.labels, rate, miss_rate)
+        below, above = _band(part.probabilities(scaling), part, rate, miss_rate)
         probabilities[held] = logits.select(held).probabilities(scaling)
         called_fake[held] = probabilities[held] > above
         called_real[held] = probabilities[held] < below
@@ -276,6 +329,28 @@ def _held_out(
         "miss_rate": _share(called_real[labels == 1]),
         "undecided": _share(~called_fake & ~called_real),
     }
+
+
+def _domains(probabilities: np.ndarray, videos: VideoLogits, thresholds: Thresholds) -> list[dict]:
+    """Of each domain how often genuine videos are called fake and fakes are found."""
+    found = []
+    for domain in sorted(set(videos.domains)):
+        own = videos.domains == domain
+        genuine = probabilities[own & (videos.labels == 0)]
+        fake = probabilities[own & (videos.labels == 1)]
+        block: dict = {"domain": domain, "genuine": len(genuine), "fake": len(fake)}
+        if len(genuine):
+            block["false_positive_rate"] = _share(genuine > thresholds.fake_above)
+            block["called_real"] = _share(genuine < thresholds.real_below)
+        if len(fake):
+            block["detection_rate"] = _share(fake > thresholds.fake_above)
+            block["miss_rate"] = _share(fake < thresholds.real_below)
+        if len(genuine) and len(fake):
+            labels = videos.labels[own]
+            block |= calibration_figures(probabilities[own], labels, 0.5)
+            block["video_auc"] = area_under_roc(probabilities[own], labels)
+        found.append(block)
+    return found
 
 
 def store_calibration(folder: Path, calibration: Calibration, record: dict) -> None:

@@ -133,6 +133,11 @@ class CalibrateOptions(SamplingOptions):
         is_share=True,
         metavar="SHARE",
     )
+    by_domain: bool = option(
+        "let each domain (an origin, else a data set) weigh the same, and keep the rate of genuine "
+        "videos called fake in the worst domain",
+        False,
+    )
     save_to: Path | None = option(
         "store into a copy of the model; needed for a model from the Hub", None, metavar="FOLDER"
     )

@@ -187,3 +187,22 @@ def model_lines(models: Sequence[dict]) -> str:
 def warn(sentence: str) -> None:
     """Tell the user something that does not stop the run."""
     print(f"warning: {sentence}", file=sys.stderr)
+
+
+def domains_table(domains: list[dict]) -> str:
+    """Markdown of a calibration's `domains`; empty where there is one only."""
+    if len(domains) < 2:
+        return ""
+    rows = [
+        (
+            block["domain"],
+            f"{block['genuine']} / {block['fake']}",
+            shown(block.get("false_positive_rate"), percent=True),
+            shown(block.get("called_real"), percent=True),
+            shown(block.get("detection_rate"), percent=True),
+            shown(block.get("miss_rate"), percent=True),
+        )
+        for block in domains
+    ]
+    names = ("genuine called fake", "genuine called real", "fakes detected", "fakes called real")
+    return markdown_table(("domain", "genuine / fake videos", *names), rows)

@@ -265,7 +265,9 @@ def _calibrate(options: CalibrateOptions) -> None:
     config = loaded.model.config
     shipped = (scaling_of(loaded), Thresholds(config.real_below, config.fake_above))
     rates = options.false_positive_rate
-    found = calibrate_table(table, rates, options.miss_rate, shipped, options.seed, options.prior)
+    found = calibrate_table(
+        table, rates, options.miss_rate, shipped, options.seed, options.prior, options.by_domain
+    )
     described = describe_data(data, scoring.key(data)[0]) | {"frames": options.frames}
     report = envelope(
         "calibration",

@@ -3,7 +3,7 @@
 from ..metrics.reliability import BINS
 from .figures import LEVEL
 from .localisation import THRESHOLDS
-from .output import data_lines, markdown_table, model_lines, shown
+from .output import data_lines, domains_table, markdown_table, model_lines, shown
 
 SURE = (
     f"Intervals are {LEVEL:.0%}. Those of ranking figures are percentile bootstraps over videos "
@@ -262,11 +262,11 @@ def calibration_section(report: dict) -> str:
             f"{held_words} A probability presumes that {found['prior']['fake_share']:.1%} of "
             f"videos are fake{', as here' if found['prior']['as_found'] else ''} "
             f"({found['videos']['genuine']} genuine and {found['videos']['fake']} fake videos). "
-            f"The error has {BINS} bins; by chance alone so few videos show the one below it, were "
-            "the probabilities right.",
+            f"The error has {BINS} bins; right probabilities of so few videos show the one below.",
             markdown_table(
                 ("stated rate", "threshold", "genuine called fake", "fakes detected"), rates
             ),
+            domains_table(found["domains"]),
         ]
     )
 

@@ -284,3 +284,59 @@ def test_a_damaged_configuration_is_left_as_it_is(tmp_path):
     with pytest.raises(FrameDataError, match="cannot be read"):
         store_calibration(tmp_path, found, {})
     assert (tmp_path / "config.json").read_text() == "{"
+
+
+def two_domains() -> list[MadeVideo]:
+    """A large easy domain, and a small one whose genuine videos score 2 higher."""
+    rng = np.random.default_rng(5)
+    videos = []
+    for domain, count, shift in (("easy", 400, 0.0), ("hard", 40, 2.0)):
+        for number in range(count):
+            label = number % 2
+            logit = float(rng.normal(2 * label, 1) + (0 if label else shift))
+            name = f"{domain}-{number:03d}"
+            videos.append(MadeVideo(name, label, [logit], origin=domain))
+    return videos
+
+
+def test_the_rate_holds_in_the_worst_domain():
+    table = made_table(two_domains())
+    pooled = calibrate_table(table, [0.05])
+    worst = calibrate_table(table, [0.05], by_domain=True)
+
+    def rates(found):
+        videos = gather_videos(table)
+        scaling = LogitScaling(found.temperature, found.bias)
+        probabilities = video_logits(table).probabilities(scaling)
+        genuine = videos.labels == 0
+        return {
+            domain: float(
+                np.mean(
+                    probabilities[genuine & (np.array(videos.origins) == domain)] > found.fake_above
+                )
+            )
+            for domain in ("easy", "hard")
+        }
+
+    assert rates(pooled)["hard"] > 0.05
+    assert max(rates(worst).values()) <= 0.05
+    shares = {block["domain"]: block for block in worst.report["domains"]}
+    assert shares["hard"]["false_positive_rate"]["estimate"] == rates(worst)["hard"]
+    assert [block["domain"] for block in pooled.report["domains"]] == [""]
+
+
+def test_domains_weigh_the_same_in_the_fit():
+    """Four hundred copies of the easy domain's videos do not outvote the hard one."""
+    videos = two_domains()
+    copies = [replace(v, video_id=f"{v.video_id}-again") for v in videos if v.origin == "easy"]
+    once = calibrate_table(made_table(videos), [0.05], by_domain=True)
+    twice = calibrate_table(made_table(videos + copies), [0.05], by_domain=True)
+    assert twice.temperature == pytest.approx(once.temperature, rel=1e-3)
+    assert twice.bias == pytest.approx(once.bias, rel=1e-3)
+
+
+def test_a_small_domain_moves_no_threshold():
+    videos = [*two_domains(), *(MadeVideo(f"few-{n}", 0, [4.0], origin="few") for n in range(3))]
+    rate = calibrate_table(made_table(videos), [0.05], by_domain=True)
+    probability = LogitScaling(rate.temperature, rate.bias).calibrated(1 / (1 + math.exp(-4.0)))
+    assert rate.fake_above < probability
