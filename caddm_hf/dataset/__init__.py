@@ -11,6 +11,6 @@
     schema        columns, labels, FrameDataError
     splits        the names of splits
 
-Tests bear the modules' names, except: point_search and schema: test_frame_table.py. splits:
+Tests bear the modules' names, except: schema: test_frame_table.py. splits:
 test_opening.py. pictures: checkpoint/test_files.py. rows: evaluation/test_data.py.
 """

@@ -1,8 +1,9 @@
-"""Facial points for rows that come without: found once, kept in a file, found again never.
+"""Facial points of rows without landmarks: searched once, then read from a cache.
 
-Such rows are taken for crops around one face, so they are searched small: MTCNN's last network
-sees 48 x 48 pixels anyway. On 224 px crops cut tightly, points move by 1 px on the median against
-a search at full size.
+Such rows must be crops around one face, so they are searched at a small size: MTCNN's last network
+sees 48 x 48 pixels anyway. On tightly cut 224 px crops, points move by a median of 1 px against a
+search at full size. One search with a border is 3 to 4 times as fast as the two of a whole frame,
+with the same points (median difference 0).
 """
 
 import hashlib
@@ -36,15 +37,15 @@ FindPoints = Callable[[list[np.ndarray]], list[np.ndarray | None]]
 
 
 def default_cache_folder() -> Path:
-    """Beside the cache of `datasets`."""
+    """Return the default folder of the points, beside the cache of `datasets`."""
     return Path(datasets.config.HF_DATASETS_CACHE) / FOLDER_NAME
 
 
 def search_points(table: FrameTable, numbers: Iterable[int], cache_folder: Path) -> int:
     """Give rows of a table their five points, from the cache or by searching.
 
-    What is found is saved as the search goes on, so an interrupted one is continued. Points
-    belong to a picture's content: a changed picture is searched anew.
+    Points are saved during the search, so an interrupted search is continued. They belong to the
+    content of a picture: a changed picture is searched again.
 
     Args:
         table: its `points_xy` are filled in.
@@ -52,7 +53,7 @@ def search_points(table: FrameTable, numbers: Iterable[int], cache_folder: Path)
         cache_folder: made if need be.
 
     Returns:
-        in how many of the rows no face was found, so that typical points stand in.
+        the number of rows in which no face was found; they get typical points.
 
     Raises:
         FrameDataError: no face is found in so many pictures that they cannot be face crops.
@@ -108,7 +109,7 @@ def _search(
 
 
 def mtcnn_points() -> FindPoints:
-    """Five points of the largest face in each picture, by MTCNN."""
+    """Return a function that finds the five points of the largest face in each picture."""
     # Loading the networks takes seconds, and most runs find their points in the cache.
     from ..faces.detection import FaceDetector
 
@@ -118,7 +119,7 @@ def mtcnn_points() -> FindPoints:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # its networks are too small to be divided
         try:
-            faces = detector.detect(images_rgb, border_if_empty=True)
+            faces = detector.detect_in_crops(images_rgb)
         finally:
             torch.set_num_threads(threads)
         return [found[0].landmarks_xy if found else None for found in faces]
@@ -134,9 +135,9 @@ class _PointsCache:
         self.points = _read_points(path)
 
     def adopt(self, wanted: set[bytes]) -> None:
-        """Take over what was found for these pictures under another name of their dataset.
+        """Copy the points of these pictures from the caches of other collections.
 
-        The same pictures come in another file, or as a part of another selection of rows.
+        The same pictures may be in another file, or in another selection of rows.
         """
         for path in sorted(self.path.parent.glob("five-points-*.npz")):
             if path != self.path:
@@ -169,6 +170,6 @@ def _digest(table: FrameTable, number: int) -> bytes:
 
 
 def _safe_name(table: FrameTable) -> str:
-    """A file name for the dataset; only keeps caches small, digests decide what is reused."""
+    """Return a file name for the collection; digests alone decide which points are reused."""
     fingerprint = re.sub(r"\W", "", str(getattr(table.rows, "_fingerprint", "")))
     return fingerprint[:32] or "rows"

@@ -4,7 +4,7 @@ The MTCNN weights are part of the facenet-pytorch wheel, so nothing is downloade
 preparation both find faces through this module, so that a network gets the same crops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +19,8 @@ FRAMES_AT_ONCE = 4
 BORDER_SHARE = 1 / 3
 # A face is found identically when windows smaller than half its size are skipped.
 FACE_TO_WINDOW = 2.0
+# The smallest window searched in a crop around one face, as a share of the crop's longer side.
+CROP_WINDOW_SHARE = 3 / 8
 # Size of the last network's window as a multiple of the refined box.
 WINDOW_MARGIN = 1.1
 
@@ -95,6 +97,37 @@ class FaceDetector:
         """
         return self._detect(frames_rgb, self.max_side, border_if_empty)
 
+    def detect_in_crops(self, crops_rgb: Sequence[np.ndarray]) -> list[list[DetectedFace]]:
+        """Find the face in pictures cut closely around one face, faster than `detect`.
+
+        Such a face reaches the picture's edge, so `detect` searches twice. This method searches
+        once, with the border and without windows smaller than `CROP_WINDOW_SHARE` of the longer
+        side. Pictures in which this search finds no face of that size are searched as by `detect`.
+
+        Args:
+            crops_rgb: (H, W, 3) uint8 pictures, of one size or of several.
+
+        Returns:
+            for each picture its faces, largest first; small faces beside a large one may be
+            missing.
+        """
+        found = self._in_batches(crops_rgb, self._detect_in_equal_crops)
+        # The points of a face smaller than the smallest window are inexact.
+        unsure = [
+            index
+            for index, faces in enumerate(found)
+            if not faces or faces[0].size_px < CROP_WINDOW_SHARE * max(crops_rgb[index].shape[:2])
+        ]
+        again = self.detect([crops_rgb[index] for index in unsure], border_if_empty=True)
+        for index, faces in zip(unsure, again, strict=True):
+            found[index] = faces
+        return found
+
+    def _detect_in_equal_crops(self, crops_rgb: list[np.ndarray]) -> list[list[DetectedFace]]:
+        small, to_frame = _shrunk(crops_rgb, self.max_side)
+        side = max(small.shape[1:3])
+        return self._search(small, to_frame, round(BORDER_SHARE * side), CROP_WINDOW_SHARE * side)
+
     def search(
         self, frames_rgb: Sequence[np.ndarray], still: bool = False
     ) -> list[list[DetectedFace]]:
@@ -146,6 +179,17 @@ class FaceDetector:
         border_if_empty: bool,
         smallest_px: float = 0.0,
     ) -> list[list[DetectedFace]]:
+        return self._in_batches(
+            frames_rgb,
+            lambda batch: self._detect_equal_sized(batch, max_side, border_if_empty, smallest_px),
+        )
+
+    def _in_batches(
+        self,
+        frames_rgb: Sequence[np.ndarray],
+        detect: Callable[[list[np.ndarray]], list[list[DetectedFace]]],
+    ) -> list[list[DetectedFace]]:
+        """Apply `detect` to batches of frames of one size; the order of the frames is kept."""
         found: list[list[DetectedFace]] = [[] for _ in frames_rgb]
         by_size: dict[tuple[int, ...], list[int]] = {}
         for index, frame in enumerate(frames_rgb):
@@ -153,12 +197,7 @@ class FaceDetector:
         for indexes in by_size.values():
             for start in range(0, len(indexes), FRAMES_AT_ONCE):
                 chosen = indexes[start : start + FRAMES_AT_ONCE]
-                faces = self._detect_equal_sized(
-                    [frames_rgb[index] for index in chosen],
-                    max_side,
-                    border_if_empty,
-                    smallest_px,
-                )
+                faces = detect([frames_rgb[index] for index in chosen])
                 for index, frame_faces in zip(chosen, faces, strict=True):
                     found[index] = frame_faces
         return found
@@ -171,13 +210,8 @@ class FaceDetector:
         smallest_px: float,
     ) -> list[list[DetectedFace]]:
         height, width = frames_rgb[0].shape[:2]
-        zoom = min(1.0, max_side / max(height, width))
-        smallest_px *= zoom
-        size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-        small = np.stack(
-            [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]
-        )
-        to_frame = np.array([width / size[0], height / size[1]], np.float32)
+        smallest_px *= min(1.0, max_side / max(height, width))
+        small, to_frame = _shrunk(frames_rgb, max_side)
         found = self._search(small, to_frame, 0, smallest_px)
         again = [
             index
@@ -186,7 +220,7 @@ class FaceDetector:
             or (border_if_empty and not faces)
         ]
         if again:
-            border = round(BORDER_SHARE * max(size))
+            border = round(BORDER_SHARE * max(small.shape[1:3]))
             searched = self._search(small[again], to_frame, border, smallest_px)
             for index, faces in zip(again, searched, strict=True):
                 found[index] = faces or found[index]
@@ -219,6 +253,19 @@ class FaceDetector:
             if row[4] >= self.least_confidence and np.ptp(five, axis=0).min() > 0
         ]
         return sorted(faces, key=lambda face: face.area_px, reverse=True)
+
+
+def _shrunk(frames_rgb: list[np.ndarray], max_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink frames of one size so that no side exceeds `max_side` pixels.
+
+    Returns:
+        (N, h, w, 3) uint8 frames, and the (2,) float32 factors (x, y) back to the full frames.
+    """
+    height, width = frames_rgb[0].shape[:2]
+    zoom = min(1.0, max_side / max(height, width))
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames_rgb]
+    return np.stack(small), np.array([width / size[0], height / size[1]], np.float32)
 
 
 def _reaches_rim(face: DetectedFace, size_hw: tuple[int, int]) -> bool:

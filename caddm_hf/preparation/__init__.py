@@ -6,6 +6,7 @@
     followed_faces  one person's face through a video
     frame_sources   the frames of one record
     hub_upload      the collection's way to the Hub
+    joining         several collections -> one, divided into parts
     layouts/        one file a data set: which videos there are, and what they are
     records         what the layouts yield
     shards          files of rows, whole or not at all

@@ -237,10 +237,13 @@ def choose_parts(source: Source, split: str, keys: Sequence[str], root: Path) ->
         root: the folder below which the lists lie.
 
     Raises:
-        FrameDataError: a list cannot be read.
+        FrameDataError: a list cannot be read, or an id is in two lists.
     """
     if source.lists:
         listed = {part: _listed_ids(root / file) for part, file in source.lists.items()}
+        twice = set.intersection(*listed.values()) if len(listed) > 1 else set()
+        if twice:
+            raise FrameDataError(f"Video '{min(twice)}' is in two lists of source {source.name}.")
         bare = [key.removeprefix(f"{source.name}/") for key in keys]
         return [next((p for p, ids in listed.items() if b in ids), "train") for b in bare]
     places = [_place(key) for key in keys]

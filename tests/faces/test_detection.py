@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from caddm_hf import DetectionConfig, VideoDetector
 from caddm_hf.faces.detection import FaceDetector
@@ -98,3 +99,47 @@ def test_nothing_is_passed_over_in_a_picture(both):
 def test_a_detector_passes_over_what_gets_no_verdict():
     config = DetectionConfig()
     assert VideoDetector.untrained(config=config).face_detector.wanted_px == config.least_face_px
+
+
+# Crops around one face.
+
+
+def tight_crops() -> list[np.ndarray]:
+    """Pictures of several sizes that a face fills."""
+    x0, y0, x1, y1 = 175, 60, 280, 175
+    face = data.astronaut()[y0:y1, x0:x1]
+    shapes = [(224, 224), (128, 128), (96, 80), (224, 224), (300, 280)]
+    return [cv2.resize(face, shape, interpolation=cv2.INTER_AREA) for shape in shapes]
+
+
+def test_a_tight_crop_gets_the_points_of_two_searches_from_one(monkeypatch):
+    detector = FaceDetector(max_side=160)
+    crops = tight_crops()
+    expected = detector.detect(crops, border_if_empty=True)
+    searches: list[tuple[int, float]] = []
+    search = detector._search
+
+    def note(frames, to_frame, border, smallest_px):
+        searches.append((border, smallest_px / max(frames.shape[1:3])))
+        return search(frames, to_frame, border, smallest_px)
+
+    monkeypatch.setattr(detector, "_search", note)
+    found = detector.detect_in_crops(crops)
+    assert all(border > 0 and least == 3 / 8 for border, least in searches)
+    assert len(searches) == 4  # two crops have the same size
+    for mine, theirs in zip(found, expected, strict=True):
+        size = theirs[0].size_px
+        moved = np.abs(mine[0].landmarks_xy - theirs[0].landmarks_xy)
+        assert moved.max() < 0.02 * size
+
+
+def test_a_small_face_in_a_crop_is_still_found():
+    detector = FaceDetector(max_side=160)
+    wide = scene(60, shift=120, size_hw=(300, 300))
+    empty = np.full((224, 224, 3), 90, np.uint8)
+    found = detector.detect_in_crops([wide, empty])
+    (expected,) = detector.detect([wide], border_if_empty=True)
+    assert len(found[0]) == len(expected) == 1
+    np.testing.assert_allclose(found[0][0].landmarks_xy, expected[0].landmarks_xy, atol=0.01)
+    assert found[1] == []
+    assert detector.detect_in_crops([]) == []

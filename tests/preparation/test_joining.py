@@ -18,7 +18,8 @@ from support.made_collection import made_rows
 
 VIDEOS = 12
 RECIPE = [
-    {"name": "Both splits", "data": "both", "parts": {"train": "train", "validation": "held_apart"}},
+    {"name": "Both splits", "data": "both",
+     "parts": {"train": "train", "validation": "held_apart"}},
     {"name": "Tested", "data": "tested", "parts": {"train": "train", "test": "calibrate"}},
     {"name": "Portraits", "data": "portraits", "genuine": True, "group": "person",
      "shares": {"choose": 0.3, "calibrate": 0.3}},
@@ -54,7 +55,7 @@ def root(tmp_path_factory) -> Path:
 
 def write_recipe(folder: Path, recipe: object) -> Path:
     path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe))
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return path
 
 
@@ -158,6 +159,12 @@ def test_a_video_in_two_parts_is_refused(root: Path, tmp_path: Path):
     item = {"name": "a", "data": "leaking", "parts": {"train": "train", "test": "choose"}}
     with pytest.raises(FrameDataError, match="'a/made/original/0-000' is in two parts, train and"):
         join_collections(read_recipe(write_recipe(tmp_path, [item])), tmp_path, tmp_path / "x")
+
+
+def test_a_source_video_in_two_lists_is_refused(root: Path, tmp_path: Path):
+    item = {"name": "a", "data": "listed", "lists": {"choose": "val.json", "calibrate": "val.json"}}
+    with pytest.raises(FrameDataError, match="is in two lists of source a"):
+        join_collections(read_recipe(write_recipe(tmp_path, [item])), root, tmp_path / "x")
 
 
 def test_the_script_prints_the_counts_or_one_sentence(root: Path, tmp_path: Path, capsys):
