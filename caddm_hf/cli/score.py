@@ -8,12 +8,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..core.errors import UserError
+from ..core.formats import show_time
 from ..detector.config import DetectionConfig
 from ..detector.guarded import DetectorSource, GuardedDetector
 from ..guard.limits import JobFailedError
 from ..guard.pool import ended_by_sigterm
 from ..media.limits import MediaError, MediaLimits
 from ..media.names import MEDIA_SUFFIXES, printable, public_name
+from ..report.leaning import Help, Leaning, help_words, leaning_words
 from ..report.verdicts import Reason, Verdict
 from .arguments import FAILED, WRONG_USE
 from .options import ScoreOptions
@@ -35,11 +37,19 @@ def report_line(report: dict) -> str:
     verdict = Verdict(report["verdict"])
     name = printable(report["video"])
     if verdict is Verdict.CANNOT_TELL:
-        return f"{name}: cannot tell. {report['reason']}"
+        leaning = leaning_words(Leaning(report["leans_towards"]), report["fake_probability"])
+        advice = help_words([Help(name) for name in report["would_help"]])
+        return " ".join(filter(None, [f"{name}: cannot tell.", report["reason"], leaning, advice]))
     count = len(report["people"])
     people = "1 person" if count == 1 else f"{count} people"
-    return (
+    line = (
         f"{name}: {verdict.words} (probability of fake {report['fake_probability']:.1%}, {people})"
+    )
+    return line + "".join(
+        f"; person {person['id']} stands out from {show_time(passage['start_s'])} to "
+        f"{show_time(passage['end_s'])}"
+        for person in report["people"]
+        for passage in person["passages"]
     )
 
 
@@ -51,6 +61,8 @@ def failure_dict(video: str, model: str, message: str) -> dict:
         "reason": message,
         "reason_code": Reason.UNREADABLE.value,
         "fake_probability": None,
+        "leans_towards": Leaning.NEITHER.value,
+        "would_help": [],
         "duration_s": None,
         "frames_sampled": 0,
         "model": model,

@@ -1,9 +1,21 @@
 """How videos are looked at; what the weights need is in `CaddmConfig`."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from ..faces.counting import JudgingRules
 from ..media.limits import MediaLimits
-from ..report.verdicts import JudgingRules, Thresholds
+from ..report.passages import PassageRules
+from ..report.verdicts import Thresholds
+from .second_look import SecondLook
+
+if TYPE_CHECKING:
+    from ..model.configuration_caddm import CaddmConfig
+
+# Where neither the model nor the configuration states a limit.
+LEAST_FACE_PX = 48.0
+LEAST_SHARPNESS = 0.0
+LEAST_HEATMAP_PEAK = 0.3
 
 
 @dataclass(frozen=True)
@@ -12,7 +24,10 @@ class DetectionConfig:
 
     Attributes:
         frames: frames sampled, evenly over the whole clip (the paper's protocol: 32).
-        least_face_px: smaller faces (longer side of the box) get no verdict.
+        least_face_px: smaller faces (longer side of the box) get no verdict. `None` for the
+            checkpoint's limit, or 48 where it states none.
+        least_sharpness: less sharp faces get no verdict, in [0, 1]. `None` for the checkpoint's
+            limit, or none where it states none.
         least_frames: a person seen in fewer frames gets no verdict. A still image is judged
             by its one frame.
         max_faces_per_frame: of a crowd only the largest faces are scored.
@@ -21,18 +36,23 @@ class DetectionConfig:
         least_face_confidence: of the face detector.
         batch_size: face crops scored together.
         thresholds: instead of the checkpoint's.
+        second_look: where and how closely to look again; `None` never looks again.
+        passages: when a stretch of time stands out.
         limits: what a file may cost.
         allow_private_addresses: whether URLs may lead into private networks.
     """
 
     frames: int = 32
-    least_face_px: float = 48.0
+    least_face_px: float | None = None
+    least_sharpness: float | None = None
     least_frames: int = 5
     max_faces_per_frame: int = 12
     face_search_side: int = 640
     least_face_confidence: float = 0.9
     batch_size: int = 32
     thresholds: Thresholds | None = None
+    second_look: SecondLook | None = field(default_factory=SecondLook)
+    passages: PassageRules = field(default_factory=PassageRules)
     limits: MediaLimits = field(default_factory=MediaLimits)
     allow_private_addresses: bool = False
 
@@ -48,7 +68,25 @@ class DetectionConfig:
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
 
-    @property
-    def rules(self) -> JudgingRules:
-        """Which faces count, and how many a verdict needs."""
-        return JudgingRules(self.least_face_px, self.least_frames)
+    def rules(self, model: "CaddmConfig") -> JudgingRules:
+        """Which faces of a video count, and how many a verdict needs.
+
+        Args:
+            model: the checkpoint's configuration, whose measured limits hold where this one
+                states none.
+        """
+        return JudgingRules(
+            least_face_px=_first(self.least_face_px, model.least_face_px, LEAST_FACE_PX),
+            least_frames=self.least_frames,
+            least_sharpness=_first(self.least_sharpness, model.least_sharpness, LEAST_SHARPNESS),
+        )
+
+
+def least_heatmap_peak(model: "CaddmConfig") -> float:
+    """Below this peak no place of a heatmap stands out: the checkpoint's level or the default."""
+    return _first(model.least_heatmap_peak, LEAST_HEATMAP_PEAK)
+
+
+def _first(*values: float | None) -> float:
+    """The first that is stated; the last always is."""
+    return next(value for value in values if value is not None)

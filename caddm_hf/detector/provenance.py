@@ -54,7 +54,7 @@ def record_provenance(
         file=JudgedFile(digest, size),
         model_trained=bool(detector.model.config.trained),
         model_sha256=None if detector.revision else _weights_sha256(Path(detector.name)),
-        settings=_plain(asdict(config)),
+        settings=_plain(asdict(config) | {"rules": asdict(detector.rules)}),
         versions=installed_versions(PACKAGES),
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -143,6 +143,7 @@ class SeenFace:
         face: as it was found.
         crop_rgb: (S, S, 3) uint8.
         alignment: (2, 3), frame to crop.
+        second_look: whether the frame is one around a suspicious moment.
     """
 
     frame_index: int
@@ -150,6 +151,7 @@ class SeenFace:
     face: DetectedFace
     crop_rgb: np.ndarray
     alignment: np.ndarray
+    second_look: bool = False
 
 
 @dataclass
@@ -161,7 +163,8 @@ class SeenVideo:
         info: facts about the file.
         frames_wanted: how many frames were to be sampled.
         people: for each person their faces in order of time.
-        frames_sampled: frames that could be read.
+        frame_indices: of the frames that could be read, without those of the second look.
+        seen_shares: of each person, as `TrackedPerson.seen_share`.
         warnings: what limited the view.
     """
 
@@ -169,12 +172,22 @@ class SeenVideo:
     info: MediaInfo
     frames_wanted: int
     people: list[list[SeenFace]]
-    frames_sampled: int
+    frame_indices: list[int]
+    seen_shares: list[float]
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def frames_sampled(self) -> int:
+        """How many frames could be read, without those of the second look."""
+        return len(self.frame_indices)
+
+    def faces(self) -> list[SeenFace]:
+        """All faces, person after person."""
+        return [face for person in self.people for face in person]
 
     def crops(self) -> list[np.ndarray]:
         """All crops, person after person."""
-        return [face.crop_rgb for person in self.people for face in person]
+        return [face.crop_rgb for face in self.faces()]
 
 
 class BackgroundScoring:
@@ -198,6 +211,11 @@ class BackgroundScoring:
 
     def scores(self, seen: SeenVideo, tell: Progress) -> CropScores:
         """Waits for the scores of all faces; in the order of `SeenVideo.crops`."""
+        rows = self.rows(tell)
+        return CropScores.of(rows[id(face)] for face in seen.faces())
+
+    def rows(self, tell: Callable[[str, int, int], None]) -> dict[int, tuple]:
+        """Waits for the scores of all faces taken: `id` of a face -> its row of `CropScores`."""
         if self._waiting:
             self._hand_on(len(self._waiting))
         total = sum(len(batch) for batch, _ in self._batches)
@@ -207,4 +225,4 @@ class BackgroundScoring:
         for batch, future in self._batches:
             rows.update(zip(map(id, batch), future.result().rows(), strict=True))
             tell("Scoring faces", len(rows), total)
-        return CropScores.of(rows[id(face)] for person in seen.people for face in person)
+        return rows

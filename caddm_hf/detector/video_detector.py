@@ -10,11 +10,14 @@ has threads of its own, and bounded queues between them.
 """
 
 import os
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,24 +25,30 @@ import torch
 from ..checkpoint.bundled import bundled_model
 from ..checkpoint.loading import LoadedModel, load_model, untrained_model
 from ..core.liveness import Progress
+from ..faces.counting import JudgingRules
 from ..faces.detection import FRAMES_AT_ONCE, DetectedFace, FaceDetector
 from ..faces.tracking import FaceTracker
 from ..media.download import local_media
-from ..media.frames import SampledFrame, iterate_sampled_frames, probe_media
+from ..media.frames import (
+    SampledFrame,
+    iterate_frames,
+    iterate_sampled_frames,
+    probe_media,
+)
 from ..media.limits import MediaError, MediaInfo
 from ..media.names import public_name
 from ..media.prefetch import FramePrefetch, frames_within
-from ..model.heatmaps import ArtifactBox
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
-from ..report.face_pictures import FacePictures
-from ..report.verdicts import LogitScaling, Thresholds, judge_person, judge_video
-from ..report.video_report import FaceScore, MarkedBox, PersonReport, VideoReport
-from ..report.warnings import face_warnings, reading_warnings
+from ..report.verdicts import LogitScaling, Thresholds, log_odds
+from ..report.video_report import PersonReport, VideoReport
+from ..report.warnings import reading_warnings
 from ..runtime.backends import open_network
 from ..runtime.network import CropNetwork, TorchNetwork
-from .config import DetectionConfig
+from .config import DetectionConfig, least_heatmap_peak
+from .reporting import Judging, build_report
 from .scoring import BackgroundScoring, CropScorer, CropScores, SeenFace, SeenVideo, score_batches
+from .second_look import ScoredTrack, frames_to_look_at, moments_to_look_at
 from .threads import worker_threads
 
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
@@ -77,7 +86,7 @@ class VideoDetector:
             config.face_search_side,
             config.least_face_confidence,
             self.device,
-            wanted_px=config.least_face_px,
+            wanted_px=self.rules.least_face_px,
         )
         self._searches_at_once = torch.get_num_threads() if self.device.type == "cpu" else 1
         self._scorer = CropScorer(self.model, self.image_processor, self.network, config.batch_size)
@@ -118,6 +127,11 @@ class VideoDetector:
         own = self.model.config
         return self.config.thresholds or Thresholds(own.real_below, own.fake_above)
 
+    @property
+    def rules(self) -> JudgingRules:
+        """Which faces count: by the configuration, else by the checkpoint."""
+        return self.config.rules(self.model.config)
+
     def __call__(
         self,
         video: str | os.PathLike,
@@ -136,11 +150,28 @@ class VideoDetector:
         Raises:
             MediaError: in one sentence, why the file cannot be used.
         """
+        tell = progress or _ignore_progress
         at_once = self.network.calls_at_once
-        with self._search_threads() as searching, worker_threads(at_once) as scoring:
+        with (
+            self._local(video) as path,
+            self._search_threads() as searching,
+            worker_threads(at_once) as scoring,
+        ):
             batches = BackgroundScoring(self._scorer, scoring)
-            seen = self._look(video, frames, progress, name, searching, batches.add)
-            return self.report(seen, batches.scores(seen, progress or _ignore_progress))
+            seen, tracker = self._look(
+                path, name or public_name(video), frames, tell, searching, batches.add
+            )
+            scores = batches.scores(seen, tell)
+            report = self.report(seen, scores)
+            again = self._look_again(path, seen, report, tracker, tell, searching)
+            if again is None:
+                return report
+            closer = BackgroundScoring(self._scorer, scoring)
+            new = [face for faces in again.people for face in faces if face.second_look]
+            closer.add(new)
+            rows = dict(zip(map(id, seen.faces()), scores.rows(), strict=True))
+            rows |= closer.rows(tell)
+            return self.report(again, CropScores.of(rows[id(face)] for face in again.faces()))
 
     def judge_many(
         self, videos: Iterable[str | os.PathLike]
@@ -173,48 +204,54 @@ class VideoDetector:
         name: str | None = None,
     ) -> SeenVideo:
         """Sample frames, find faces, follow people, cut aligned crops; as `__call__`."""
-        with self._search_threads() as searching:
-            return self._look(video, frames, progress, name, searching, lambda faces: None)
+        with self._local(video) as path, self._search_threads() as searching:
+            display_name = name or public_name(video)
+            tell = progress or _ignore_progress
+            return self._look(path, display_name, frames, tell, searching, lambda faces: None)[0]
+
+    def _local(self, video: str | os.PathLike):
+        return local_media(
+            video,
+            limits=self.config.limits,
+            allow_private_addresses=self.config.allow_private_addresses,
+        )
 
     def _search_threads(self):
         return worker_threads(self._searches_at_once)
 
     def _look(
         self,
-        video: str | os.PathLike,
+        path: Path,
+        name: str,
         frames: int | None,
-        progress: Progress | None,
-        name: str | None,
+        tell: Progress,
         searching: Executor,
         take: Callable[[list[SeenFace]], None],
-    ) -> SeenVideo:
+    ) -> tuple[SeenVideo, FaceTracker]:
         wanted = self.config.frames if frames is None else frames
         config = replace(self.config, frames=wanted)
         limits = config.limits
-        tell = progress or _ignore_progress
-        with local_media(
-            video, limits=limits, allow_private_addresses=config.allow_private_addresses
-        ) as path:
-            tell("Opening the file", 0, 1)
-            info = probe_media(path, limits)
-            total = min(wanted, info.frame_count)
-            sampled = iterate_sampled_frames(path, info, wanted, limits)
-            tracker = FaceTracker()
-            crops: dict[tuple[int, int], SeenFace] = {}
-            crowded = done = 0
-            with FramePrefetch(sampled, info) as ready:
-                for batch, found in self._search(ready, info, searching):
-                    cut = []
-                    for frame, faces in zip(batch, found, strict=True):
-                        crowded += len(faces) > config.max_faces_per_frame
-                        faces = faces[: config.max_faces_per_frame]
-                        tracker.add_frame(frame.image_rgb, faces)
-                        for face in faces:
-                            cut.append(self._cut(frame, face))
-                            crops[done, id(face)] = cut[-1]
-                        done += 1
-                    take(cut)
-                    tell("Looking for faces", min(done, total), total)
+        tell("Opening the file", 0, 1)
+        info = probe_media(path, limits)
+        total = min(wanted, info.frame_count)
+        sampled = iterate_sampled_frames(path, info, wanted, limits)
+        tracker = FaceTracker()
+        crops: dict[tuple[int, int], SeenFace] = {}
+        crowded = 0
+        indices: list[int] = []
+        with FramePrefetch(sampled, info) as ready:
+            for batch, found in self._search(ready, info, searching):
+                cut = []
+                for frame, faces in zip(batch, found, strict=True):
+                    crowded += len(faces) > config.max_faces_per_frame
+                    faces = faces[: config.max_faces_per_frame]
+                    tracker.add_frame(frame.image_rgb, faces)
+                    for face in faces:
+                        cut.append(self._cut(frame, face))
+                        crops[len(indices), id(face)] = cut[-1]
+                    indices.append(frame.index)
+                take(cut)
+                tell("Looking for faces", min(len(indices), total), total)
         warnings = reading_warnings(
             info, sampled.unreadable_frames, crowded, config.max_faces_per_frame
         )
@@ -222,7 +259,50 @@ class VideoDetector:
             [crops[position, id(face)] for position, face in person.faces.items()]
             for person in tracker.people
         ]
-        return SeenVideo(name or public_name(video), info, wanted, people, done, warnings)
+        shares = [person.seen_share for person in tracker.people]
+        return SeenVideo(name, info, wanted, people, indices, shares, warnings), tracker
+
+    def _look_again(
+        self,
+        path: Path,
+        seen: SeenVideo,
+        report: VideoReport,
+        tracker: FaceTracker,
+        tell: Progress,
+        searching: Executor,
+    ) -> SeenVideo | None:
+        """What is seen with the frames around suspicious moments; None where there are none."""
+        rules = self.config.second_look
+        if rules is None or report.kind == "picture":
+            return None
+        moments = moments_to_look_at([_track(p) for p in report.people if p.main], rules)
+        info = seen.info
+        indices = frames_to_look_at(
+            moments, seen.frame_indices, info.frame_count, info.duration_s, rules
+        )
+        if not indices:
+            return None
+        people = [list(faces) for faces in seen.people]
+        done = 0
+        closer = iterate_frames(path, info, indices, self.config.limits)
+        # Around the moments nothing may be readable: the evenly spread frames then stand alone.
+        with suppress(MediaError), FramePrefetch(closer, info) as ready:
+            for batch, found in self._search(ready, info, searching):
+                for frame, faces in zip(batch, found, strict=True):
+                    if frame.index in seen.frame_indices:
+                        continue  # it stands in for a damaged one
+                    faces = faces[: self.config.max_faces_per_frame]
+                    place = bisect_right(seen.frame_indices, frame.index)
+                    near = [n for n in (place - 1, place) if 0 <= n < len(seen.frame_indices)]
+                    belongs = tracker.recognise(frame.image_rgb, faces, near)
+                    for number, person in belongs.items():
+                        cut = replace(self._cut(frame, faces[number]), second_look=True)
+                        people[person].append(cut)
+                done += len(batch)
+                tell("Looking closer", min(done, len(indices)), len(indices))
+        for faces in people:
+            faces.sort(key=lambda face: face.frame_index)
+        return replace(seen, people=people)
 
     def _search(
         self, frames: Iterator[SampledFrame], info: MediaInfo, searching: Executor
@@ -256,53 +336,38 @@ class VideoDetector:
         return scores
 
     def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:
-        """Put scores and faces together and judge them by the rules of `verdicts`."""
-        rows = scores.rows()
+        """Put scores and faces together and judge them.
+
+        Args:
+            seen: what was seen.
+            scores: of `seen.crops()`, in that order.
+        """
         own = self.model.config
-        scaling = LogitScaling(own.calibration_temperature, own.calibration_bias)
-        people = [
-            [_face_score(face, *next(rows)) for face in person_faces]
-            for person_faces in seen.people
-        ]
-        # A still image has one frame to be judged by; whoever asks for a few frames gets a
-        # verdict on them, with a warning.
-        needed = min(self.config.least_frames, seen.frames_wanted)
-        kind = "picture" if seen.info.kind == "image" else "video"
-        needed = 1 if kind == "picture" else needed
-        judged = [
-            (
-                faces,
-                judge_person(
-                    [face.uncalibrated_probability for face in faces],
-                    [face.size_px for face in faces],
-                    self.thresholds,
-                    self.config.least_face_px,
-                    needed,
-                    scaling=scaling,
-                ),
-            )
-            for faces in people
-        ]
-        judged.sort(key=lambda pair: (-_or_minus_one(pair[1].fake_probability), -len(pair[0])))
-        reports = [
-            PersonReport(id=number, faces=faces, **vars(judgement))
-            for number, (faces, judgement) in enumerate(judged, start=1)
-        ]
+        report = build_report(
+            seen,
+            scores,
+            Judging(
+                thresholds=self.thresholds,
+                rules=self.rules,
+                scaling=LogitScaling(own.calibration_temperature, own.calibration_bias),
+                passages=self.config.passages,
+                least_heatmap_peak=least_heatmap_peak(own),
+            ),
+        )
         untrained = [] if own.trained else [UNTRAINED_WARNING]
-        return VideoReport(
-            video=seen.name,
-            **vars(judge_video([person.judgement for person in reports], seen.frames_sampled)),
-            people=reports,
-            duration_s=seen.info.duration_s,
-            kind=kind,
-            frames_sampled=seen.frames_sampled,
+        return replace(
+            report,
             model=self.name,
             model_revision=self.revision,
-            thresholds=self.thresholds,
-            calibration_temperature=scaling.temperature,
-            calibration_bias=scaling.bias,
-            warnings=untrained + seen.warnings + face_warnings(reports, kind),
+            warnings=untrained + report.warnings,
         )
+
+
+def _track(person: PersonReport) -> ScoredTrack:
+    scored = person.scored_faces
+    return ScoredTrack(
+        [face.time_s for face in scored], [log_odds(face.fake_probability) for face in scored]
+    )
 
 
 def _ignore_progress(stage: str, done: int, total: int) -> None:
@@ -316,27 +381,3 @@ def _outcome(
         return video, judged.result()
     except MediaError as error:
         return video, error
-
-
-def _or_minus_one(probability: float | None) -> float:
-    return -1.0 if probability is None else probability
-
-
-def _face_score(
-    seen: SeenFace,
-    probability: float,
-    uncalibrated: float,
-    heatmap: np.ndarray,
-    boxes: list[ArtifactBox],
-) -> FaceScore:
-    return FaceScore(
-        frame_index=seen.frame_index,
-        time_s=seen.time_s,
-        box_xyxy=tuple(float(value) for value in seen.face.box_xyxy),
-        face_confidence=seen.face.confidence,
-        fake_probability=probability,
-        uncalibrated_probability=uncalibrated,
-        artifact_boxes=[MarkedBox(**vars(box)) for box in boxes],
-        alignment=seen.alignment,
-        pictures=FacePictures(seen.crop_rgb, heatmap),
-    )

@@ -6,6 +6,7 @@ recognition network is used: small colour pictures of the aligned faces are comp
 distinguishes the people of one clip only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -38,26 +39,47 @@ class TrackedPerson:
 
     Attributes:
         faces: the person's face in each frame, by the frame's position in the sampled frames.
+        scenes: the number of the scene of each of these frames.
     """
 
     faces: dict[int, DetectedFace] = field(default_factory=dict)
+    scenes: dict[int, int] = field(default_factory=dict)
     _signatures: list[np.ndarray] = field(default_factory=list, repr=False)
     _last_box: np.ndarray | None = field(default=None, repr=False)
     _last_scene: int = field(default=-1, repr=False)
 
     def _add(self, position: int, face: DetectedFace, signature: np.ndarray, scene: int) -> None:
         self.faces[position] = face
+        self.scenes[position] = scene
         self._last_box, self._last_scene = face.box_xyxy, scene
         # Keeps the first signatures and the latest one.
         if len(self._signatures) == SIGNATURES_KEPT:
             self._signatures.pop()
         self._signatures.append(signature)
 
+    @property
+    def seen_share(self) -> float:
+        """Of the frames from first to last in each scene, the share the person is seen in.
+
+        A scene without the person does not count: somebody shown in turn with somebody else is
+        there all the time that they can be. In (0, 1].
+        """
+        positions: dict[int, list[int]] = {}
+        for position, scene in self.scenes.items():
+            positions.setdefault(scene, []).append(position)
+        could = sum(max(there) - min(there) + 1 for there in positions.values())
+        return len(self.scenes) / could
+
     def _score(self, face: DetectedFace, signature: np.ndarray, scene: int) -> float:
+        boxes = [self._last_box] if scene == self._last_scene else []
+        return self._score_near(face, signature, boxes)
+
+    def _score_near(
+        self, face: DetectedFace, signature: np.ndarray, boxes: list[np.ndarray]
+    ) -> float:
         appearance = max(float(known @ signature) for known in self._signatures)
-        if scene != self._last_scene:
-            return appearance
-        return appearance + PLACE_WEIGHT * _overlap(self._last_box, face.box_xyxy)
+        overlap = max((_overlap(box, face.box_xyxy) for box in boxes), default=0.0)
+        return appearance + PLACE_WEIGHT * overlap
 
 
 class FaceTracker:
@@ -67,7 +89,7 @@ class FaceTracker:
         self.people: list[TrackedPerson] = []
         self._position = -1
         self._scene = 0
-        self._thumbnail: np.ndarray | None = None
+        self._thumbnails: list[np.ndarray] = []
 
     def add_frame(self, frame_rgb: np.ndarray, faces: list[DetectedFace]) -> None:
         """Assign the faces of the next sampled frame.
@@ -78,32 +100,66 @@ class FaceTracker:
         """
         self._position += 1
         thumbnail = _thumbnail(frame_rgb)
-        if self._thumbnail is not None and float(self._thumbnail @ thumbnail) < SAME_SCENE:
+        if self._thumbnails and float(self._thumbnails[-1] @ thumbnail) < SAME_SCENE:
             self._scene += 1
-        self._thumbnail = thumbnail
+        self._thumbnails.append(thumbnail)
 
         signatures = [face_signature(frame_rgb, face) for face in faces]
-        joined: set[int] = set()
-        if self.people and faces:
-            scores = np.array(
-                [
-                    [person._score(face, look, self._scene) for person in self.people]
-                    for face, look in zip(faces, signatures, strict=True)
-                ]
-            )
-            # Scores too low for joining must not affect the assignment.
-            scores[scores < JOIN_SCORE] = 0.0
-            for row, column in zip(*linear_sum_assignment(-scores), strict=True):
-                if scores[row, column] > 0:
-                    self.people[column]._add(
-                        self._position, faces[row], signatures[row], self._scene
-                    )
-                    joined.add(int(row))
+        scores = np.array(
+            [
+                [person._score(face, look, self._scene) for person in self.people]
+                for face, look in zip(faces, signatures, strict=True)
+            ]
+        )
+        joined = _assigned(scores)
+        for row, column in joined.items():
+            self.people[column]._add(self._position, faces[row], signatures[row], self._scene)
         for row, (face, look) in enumerate(zip(faces, signatures, strict=True)):
             if row not in joined:
                 person = TrackedPerson()
                 person._add(self._position, face, look, self._scene)
                 self.people.append(person)
+
+    def recognise(
+        self, frame_rgb: np.ndarray, faces: list[DetectedFace], near: Sequence[int]
+    ) -> dict[int, int]:
+        """Which people are in a frame between those taken; nobody is joined or added.
+
+        Args:
+            frame_rgb: (H, W, 3) uint8.
+            faces: the faces found in it.
+            near: positions of the taken frames next to it in time. Where they show the same
+                scene, the place of a face counts as well as its looks.
+
+        Returns:
+            position in `faces` -> position in `people`, of the faces that belong to somebody.
+        """
+        thumbnail = _thumbnail(frame_rgb)
+        near = [place for place in near if float(self._thumbnails[place] @ thumbnail) >= SAME_SCENE]
+        rows = []
+        for face in faces:
+            signature = face_signature(frame_rgb, face)
+            rows.append(
+                [
+                    person._score_near(
+                        face,
+                        signature,
+                        [person.faces[n].box_xyxy for n in near if n in person.faces],
+                    )
+                    for person in self.people
+                ]
+            )
+        return _assigned(np.array(rows))
+
+
+def _assigned(scores: np.ndarray) -> dict[int, int]:
+    """Row -> column of the best assignment of (N, M) scores; too low ones stay unassigned."""
+    if not scores.size:
+        return {}
+    # Scores too low to join must not draw an assignment their way.
+    scores = np.where(scores < JOIN_SCORE, 0.0, scores)
+    pairs = zip(*linear_sum_assignment(-scores), strict=True)
+    return {int(row): int(column) for row, column in pairs if scores[row, column] > 0}
 
 
 def _thumbnail(frame_rgb: np.ndarray) -> np.ndarray:

@@ -179,7 +179,7 @@ class Checks:
                 job = CheckJob(path, options.frames, Path(path).name)
                 report = runner.run(job, on_progress, stop)
             if thresholds is not None:
-                report = rejudge(report, thresholds, self.models.config.rules)
+                report = rejudge(report, thresholds)
             return main_person_only(report) if options.main_person else report
 
         return await self.work(judge, path if chosen is None else chosen, visitor, on_progress)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..core.formats import show_percent
+from ..report.leaning import help_words, leaning_words
 from ..report.video_report import VideoReport
-from ..report.words import VERDICT_WORDS, show_percent
+from ..report.words import VERDICT_WORDS
 from .assets import html, show_file_script, show_verdict_script, static
 from .checks import CheckFailedError, Checks, CheckStoppedError, Progress
 from .downloads import add_downloads, wire_annotate, wire_evidence
@@ -69,6 +71,8 @@ class Row:
             self.probability = judgement.fake_probability
             self.percent = show_percent(judgement.fake_probability)
         self.remarks = [judgement.explanation] if judgement.explanation else []
+        leaning = leaning_words(judgement.leans_towards, judgement.fake_probability)
+        self.remarks += filter(None, [leaning, help_words(judgement.would_help)])
         self.remarks += report.warnings
 
 

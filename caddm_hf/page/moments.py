@@ -9,9 +9,9 @@ import base64
 import cv2
 import numpy as np
 
+from ..core.formats import show_percent, show_time
 from ..report.figures import COLOUR_MAP, MOST_COVER, data_uri
 from ..report.video_report import FaceScore, VideoReport
-from ..report.words import show_percent, show_time
 
 # Pictures are sent for so many faces at most, the most suspicious ones; each is some 12 kB.
 MOST_PICTURES = 240
@@ -50,14 +50,14 @@ def moments_of(report: VideoReport) -> dict:
 
     Returns:
         `first`: the moment to show at once; `moments`: in order of time, each with `time_s`,
-        `shown_time` and `faces`. A face has `person`, `percent`, `box_xyxy` (pixels of the
-        upright frame), `crop` and `heat` (addresses of pictures, or None), `side` (of the crop
-        in pixels), `matrix` (crop to frame, as CSS orders it: a b c d e f) and `marks` (artifact
-        boxes in [0, 1] of the crop).
+        `shown_time` and `faces`. A face has `person`, `percent` (None where it is not
+        judged), `box_xyxy` (pixels of the upright frame), `crop` and `heat` (addresses of
+        pictures, or None), `side` (of the crop in pixels), `matrix` (crop to frame, as CSS orders
+        it: a b c d e f) and `marks` (artifact boxes in [0, 1] of the crop).
     """
     everything = [(person, face) for person in report.people for face in person.faces]
     pictured = [face for _, face in everything if face.has_pictures]
-    pictured.sort(key=lambda face: -face.fake_probability)
+    pictured.sort(key=lambda face: -(face.fake_probability or 0.0))
     shown = {id(face) for face in pictured[:MOST_PICTURES]}
     frames: dict[int, dict] = {}
     for person, face in everything:
@@ -84,7 +84,7 @@ def _first(report: VideoReport, frame_indices: list[int]) -> int:
 def _face(person_id: int, face: FaceScore, pictured: bool) -> dict:
     values = {
         "person": person_id,
-        "percent": show_percent(face.fake_probability),
+        "percent": None if face.fake_probability is None else show_percent(face.fake_probability),
         "box_xyxy": [round(value, 1) for value in face.box_xyxy],
         "marks": [
             [round(value, 4) for value in box.box_xyxy] for box in face.artifact_boxes[:MOST_MARKS]

@@ -8,6 +8,7 @@ import json
 
 from markupsafe import Markup
 
+from ..core.formats import show_percent, show_time
 from ..report.figures import data_uri, heatmap_legend
 from ..report.gallery import SuspiciousFace, face_pictures, most_suspicious_faces
 from ..report.rendering import judgement_values
@@ -17,7 +18,6 @@ from ..report.words import (
     EVIDENCE_NOT_PROOF,
     HEATMAP_MEANING,
     probability_meaning,
-    show_time,
     verdict_meaning,
 )
 from .assets import html
@@ -102,16 +102,25 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
         "share": _share(report, person) if plots else "",
         "seen": _seen(report, person),
         "plots": plots,
-        "moments": len(person.faces),
+        "moments": len(person.scored_faces),
+        "passages": [
+            {
+                "time_s": f"{passage.start_s:.3f}",
+                "words": passage.words,
+                "percent": show_percent(passage.fake_probability),
+            }
+            for passage in person.passages
+        ],
     }
 
 
 def _share(report: VideoReport, person: PersonReport) -> str:
     frames = person.suspicious_frames(report.thresholds)
-    share = frames / len(person.faces)
+    scored = sum(face.fake_probability is not None for face in person.spread_faces)
+    share = frames / scored
     return (
-        f"Suspicious frames: {frames} of {len(person.faces)} ({share:.0%}) have a score above the "
-        "threshold for fake"
+        f"Suspicious frames: {frames} of {scored} ({share:.0%}) have a score above the threshold "
+        "for fake"
     )
 
 
@@ -120,8 +129,8 @@ def _seen(report: VideoReport, person: PersonReport) -> str:
     if report.kind == "picture":
         return f"The face's longer side is {size:.0f} pixels."
     return (
-        f"Seen in {len(person.faces)} of {report.frames_sampled} frames; the face's longer side is "
-        f"up to {size:.0f} pixels."
+        f"Seen in {len(person.spread_faces)} of {report.frames_sampled} frames; the face's longer "
+        f"side is up to {size:.0f} pixels."
     )
 
 

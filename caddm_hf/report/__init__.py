@@ -9,7 +9,9 @@
     figures            heatmap and box pictures, data URIs
     files              report files, written and read
     gallery            the most suspicious faces: crop, heatmap, boxes, captions
-    rejudging          the same scores at other thresholds, or of one person only
+    leaning            which way a result without a verdict leans, and what may help
+    passages           stretches of time that stand out
+    rejudging          judges scored people, at any thresholds, or one person only
     rendering          loads the templates of HTML; what they share
     schema             head and JSON Schema of a report file
     score_plot         a person's score over time, as SVG
@@ -19,7 +21,8 @@
     warnings           what limits a result
     words              the sentences about a result
 
-Tests bear the modules' names, except: rendering and words: test_evidence_page.py.
+Tests bear the modules' names; test_unjudged.py covers what is not shown of people without a
+verdict, and bystanders, in all of them. Exceptions: rendering and words: test_evidence_page.py.
 face_pictures, fields, schema and video_report: test_files.py, test_files_refusals.py. score_plot:
 test_figures.py. warnings: test_rejudging.py, detector/test_video_detector.py.
 """

@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..core.formats import show_percent, show_time
 from .figures import overlay_heatmap
 from .verdicts import Verdict
 from .video_report import FaceScore, PersonReport, VideoReport
-from .words import VERDICT_WORDS, show_percent, show_time
+from .words import VERDICT_WORDS
 
 # Seconds between two sampled faces up to which it is drawn between them: of a clip of up to 50
 # seconds all 32 frames are that near.
@@ -175,8 +176,9 @@ def _draw_box(
     cv2.rectangle(image_rgb, (x0, y0), (x1, y1), (0, 0, 0), thickness + 2)
     cv2.rectangle(image_rgb, (x0, y0), (x1, y1), colour, thickness)
     words = f"Person {person.id}: {VERDICT_WORDS[person.judgement.verdict].lower()}"
-    score = f"score here {show_percent(face.nearest.fake_probability)}"
-    label = _text(f"{words}\n{score}", _font_size(image_rgb), colour)
+    if face.nearest.fake_probability is not None:
+        words += f"\nscore here {show_percent(face.nearest.fake_probability)}"
+    label = _text(words, _font_size(image_rgb), colour)
     above = y0 - thickness - label.shape[0]
     _paste(image_rgb, label, x0, above if above >= 0 else y1 + thickness + 1)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
+from ..core.formats import show_percent, show_time
 from .figures import data_uri, heatmap_legend
 from .gallery import suspicious_face_pictures
 from .rendering import judgement_values, template_environment
@@ -21,8 +22,6 @@ from .words import (
     LIMITS,
     UNTRAINED,
     probability_meaning,
-    show_percent,
-    show_time,
     verdict_meaning,
 )
 
@@ -94,7 +93,7 @@ def _moment(provenance: Provenance | None) -> str | None:
 def _person_values(report: VideoReport, person: PersonReport) -> dict:
     worst = person.most_suspicious
     plots = []
-    if report.kind != "picture":
+    if report.kind != "picture" and person.fake_probability is not None:
         plots = [
             (
                 name,
@@ -107,6 +106,10 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
         "id": person.id,
         "judgement": judgement_values(person.judgement),
         "reason": _shown(person.judgement.explanation or ""),
+        "passages": [
+            f"{passage.words} ({show_percent(passage.fake_probability)})"
+            for passage in person.passages
+        ],
         "face": data_uri(worst.crop_rgb) if worst.has_pictures else None,
         "seen": _seen(report, person),
         "plots": plots,
@@ -117,13 +120,19 @@ def _seen(report: VideoReport, person: PersonReport) -> list[str]:
     size = f"{max(face.size_px for face in person.faces):.0f} pixels"
     if report.kind == "picture":
         return [f"The face's longer side is {size}."]
-    seen, above = len(person.faces), person.suspicious_frames(report.thresholds)
+    seen = (
+        f"Seen in {len(person.spread_faces)} of the {report.frames_sampled} frames looked at; the "
+        f"face's longer side is up to {size}."
+    )
+    if person.fake_probability is None:
+        return [seen]
+    scored = sum(face.fake_probability is not None for face in person.spread_faces)
+    above = person.suspicious_frames(report.thresholds)
     worst = person.most_suspicious
     return [
-        f"Seen in {seen} of the {report.frames_sampled} frames looked at; the face's longer side "
-        f"is up to {size}.",
-        f"In {above} of these {seen} frames the score of the frame alone is above the threshold; "
-        f"highest {show_percent(worst.fake_probability)} at {show_time(worst.time_s)}.",
+        seen,
+        f"In {above} of the {scored} frames that count the score of the frame alone is above the "
+        f"threshold; highest {show_percent(worst.fake_probability)} at {show_time(worst.time_s)}.",
     ]
 
 
@@ -213,7 +222,7 @@ def _rows(report: VideoReport) -> tuple[list[dict], int]:
             "marked": len(face.artifact_boxes),
         }
         for person in report.people
-        for face in person.faces
+        for face in person.scored_faces
     ]
     return rows[:MOST_ROWS], max(0, len(rows) - MOST_ROWS)
 

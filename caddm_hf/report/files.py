@@ -26,6 +26,7 @@ from .video_report import (
     FaceScore,
     VideoReport,
     report_adapter,
+    without_unjudged_numbers,
 )
 from .words import LIMITS
 
@@ -178,9 +179,10 @@ def checked_report(data: bytes, name: str = "This result") -> VideoReport:
         )
     try:
         FileFields.model_validate_json(data)
-        return report_adapter().validate_json(data, context=picture_count())
+        report = report_adapter().validate_json(data, context=picture_count())
     except ValidationError as error:
         raise ReportError(f"{name} is a damaged report: {_first_fault(error)}.") from None
+    return without_unjudged_numbers(report)
 
 
 def _first_fault(error: ValidationError) -> str:

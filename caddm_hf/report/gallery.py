@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.formats import show_percent, show_time
 from .figures import draw_artifact_boxes, overlay_heatmap
 from .video_report import FaceScore, VideoReport
-from .words import show_percent, show_time
+
+NO_PLACE = "no place stands out"
+LEAST_VISIBLE = 0.01  # a map that is empty shows no place in a report of any age
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,15 @@ class FacePictures:
 def most_suspicious_faces(report: VideoReport, at_most: int = 5) -> list[SuspiciousFace]:
     """The faces with the highest scores, highest first.
 
-    People who got a score go first. Of one person no two faces are nearer in time than a
-    twentieth of the video: neighbouring frames look alike and would fill the list.
+    People without a score are left out, unless nobody has one. Of one person no two faces are
+    nearer in time than a twentieth of the video: neighbouring frames look alike and would fill the
+    list.
     """
-    judged = [p for p in report.people if p.judgement.fake_probability is not None]
+    judged = [person for person in report.people if person.fake_probability is not None]
+    if not judged:
+        return [SuspiciousFace(p.id, p.most_suspicious) for p in report.people][:at_most]
     candidates = [
-        SuspiciousFace(person.id, face)
-        for person in judged or report.people
-        for face in person.faces
+        SuspiciousFace(person.id, face) for person in judged for face in person.scored_faces
     ]
     candidates.sort(key=lambda candidate: -candidate.face.fake_probability)
     least_gap_s = report.duration_s / 20
@@ -101,20 +105,16 @@ def face_pictures(
     if not face.has_pictures:
         raise ValueError("the report holds no pictures of this face")
     at = "" if report.kind == "picture" else f" at {show_time(face.time_s)}"
-    peak = f"{float(face.heatmap.max()):.2f}"
     boxes = _boxes_in_words(face)
     return FacePictures(
         person_id=person_id,
         face=face,
-        caption=(
-            f"Person {person_id}{at}: {show_percent(face.fake_probability)} fake. Strongest trace "
-            f"on the heatmap: {peak}; {boxes}."
-        ),
+        caption=_caption(report, face, f"Person {person_id}{at}", boxes),
         crop_rgb=face.crop_rgb,
         overlay_rgb=overlay_heatmap(face.crop_rgb, face.heatmap, strength),
         boxed_rgb=draw_artifact_boxes(face.crop_rgb, face.artifact_boxes),
         crop_alt=f"Face of person {person_id}{at}",
-        overlay_alt=f"The same face under its heatmap: {_peak_in_words(face.heatmap)}",
+        overlay_alt=f"The same face under its heatmap: {_peak_in_words(report, face)}",
         boxed_alt=f"The same face with {boxes}",
     )
 
@@ -126,8 +126,25 @@ def _boxes_in_words(face: FaceScore) -> str:
     return f"{count} {'place' if count == 1 else 'places'} boxed"
 
 
-def _peak_in_words(heatmap: np.ndarray) -> str:
-    """Where the map is highest, by thirds of the crop."""
+def _caption(report: VideoReport, face: FaceScore, who: str, boxes: str) -> str:
+    if face.fake_probability is None:
+        return f"{who}: not judged."
+    trace = NO_PLACE.capitalize()
+    if stands_out(report, face):
+        trace = f"Strongest trace on the heatmap: {float(face.heatmap.max()):.2f}"
+    return f"{who}: {show_percent(face.fake_probability)} fake. {trace}; {boxes}."
+
+
+def stands_out(report: VideoReport, face: FaceScore) -> bool:
+    """Whether a place of a face that has pictures stands out on its heatmap."""
+    return float(face.heatmap.max()) >= max(report.least_heatmap_peak, LEAST_VISIBLE)
+
+
+def _peak_in_words(report: VideoReport, face: FaceScore) -> str:
+    """Where the map is highest, by thirds of the crop; or that no place stands out."""
+    if not stands_out(report, face):
+        return NO_PLACE
+    heatmap = face.heatmap
     row, column = np.unravel_index(int(np.argmax(heatmap)), heatmap.shape)
     down = ("upper", "middle", "lower")[3 * int(row) // heatmap.shape[0]]
     across = ("left", "centre", "right")[3 * int(column) // heatmap.shape[1]]

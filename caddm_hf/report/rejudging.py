@@ -1,48 +1,43 @@
-"""Judge a report again without scoring: at other thresholds, or for one person only.
+"""Judge people by their probabilities and passages: of a new report, or again without scoring.
 
-Verdicts follow from the scores in a report by the rules of `verdicts`, so stricter thresholds, or
-the main person alone, need no second check of the video.
+Verdicts follow from the scores in a report by the rules of `verdicts`, `passages` and `leaning`, so
+other thresholds, or the main person alone, need no second check of the video.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from .verdicts import JudgingRules, Thresholds, judge_person, judge_video
-from .video_report import VideoReport
+from .leaning import Help, ShownFace, what_would_help
+from .passages import judge_passages
+from .verdicts import (
+    Bystander,
+    Judgement,
+    Reason,
+    Thresholds,
+    Verdict,
+    judge_probability,
+    judge_video,
+    look_at,
+)
+from .video_report import MediaKind, PersonReport, VideoReport, sorting_key
 from .warnings import face_warnings
 
+# Where somebody has to look, or there is nothing to look at, another copy does not help.
+NO_ADVICE = (Reason.PASSAGE, Reason.LOOK_AT_PERSON, Reason.NOT_A_FACE)
 
-def rejudge(report: VideoReport, thresholds: Thresholds, rules: JudgingRules) -> VideoReport:
+
+def rejudge(report: VideoReport, thresholds: Thresholds) -> VideoReport:
     """The report as it would be at other thresholds.
 
+    Which faces count does not depend on the thresholds, so a person's probability stays.
+
     Args:
-        report: of a check under `rules`.
+        report: from the detector or a report file.
         thresholds: to judge by.
-        rules: what makes a face count.
     """
-    few = 1 if report.kind == "picture" else rules.least_frames
-    needed = min(few, max(1, report.frames_sampled))
-    people = [
-        replace(
-            person,
-            **vars(
-                judge_person(
-                    [face.uncalibrated_probability for face in person.faces],
-                    [face.size_px for face in person.faces],
-                    thresholds,
-                    rules.least_face_px,
-                    needed,
-                    scaling=report.scaling,
-                )
-            ),
-        )
-        for person in report.people
-    ]
-    return replace(
-        report,
-        people=people,
-        thresholds=thresholds,
-        **vars(judge_video([person.judgement for person in people], report.frames_sampled)),
-    )
+    people = [judged_again(person, thresholds, report.kind) for person in report.people]
+    people, judgement = judged_people(people, thresholds, report.frames_sampled)
+    return replace(report, people=people, thresholds=thresholds, **vars(judgement))
 
 
 def main_person_only(report: VideoReport) -> VideoReport:
@@ -53,6 +48,8 @@ def main_person_only(report: VideoReport) -> VideoReport:
     about_others = set(face_warnings(report.people, report.kind))
     left_out = len(report.people) - 1
     others = "1 other person was" if left_out == 1 else f"{left_out} other people were"
+    # Whoever is asked for is no bystander.
+    person = judged_again(replace(person, main=True), report.thresholds, report.kind)
     return replace(
         report,
         people=[person],
@@ -63,3 +60,56 @@ def main_person_only(report: VideoReport) -> VideoReport:
             f"{others} left out, as asked.",
         ],
     )
+
+
+def judged_again(person: PersonReport, thresholds: Thresholds, kind: MediaKind) -> PersonReport:
+    """A person judged by their probability and passages; without a probability as they are."""
+    if person.fake_probability is None:
+        return person
+    judgement = judge_passages(
+        judge_probability(person.fake_probability, thresholds), person.passages, thresholds
+    )
+    return replace(person, **vars(advised(judgement, person, kind)))
+
+
+def advised(judgement: Judgement, person: PersonReport, kind: MediaKind) -> Judgement:
+    """A judgement on a person with what may help where there is no verdict."""
+    found: list[Help] = []
+    if judgement.verdict is Verdict.CANNOT_TELL and judgement.reason not in NO_ADVICE:
+        faces = [ShownFace(f.size_px, f.sharpness, f.doubt) for f in person.spread_faces]
+        found = what_would_help(faces, kind == "video")
+    return replace(judgement, would_help=found)
+
+
+def judged_people(
+    people: Sequence[PersonReport], thresholds: Thresholds, frames_sampled: int
+) -> tuple[list[PersonReport], Judgement]:
+    """People in order, and the judgement on their video.
+
+    Bystanders above the threshold get the judgement of `look_at`.
+
+    Args:
+        people: judged by themselves.
+        thresholds: that was done with.
+        frames_sampled: how many frames were looked at.
+    """
+    ordered = sorted(people, key=sorting_key)
+    suspicious = [
+        _bystander(person)
+        for person in ordered
+        if not person.main
+        and person.fake_probability is not None
+        and person.fake_probability > thresholds.fake_above
+    ]
+    looked_at = {bystander.number: look_at(bystander) for bystander in suspicious}
+    ordered = [
+        replace(person, **vars(looked_at.get(person.id, person.judgement))) for person in ordered
+    ]
+    ordered.sort(key=sorting_key)
+    main = [person.judgement for person in ordered if person.main]
+    return ordered, judge_video(main, frames_sampled, suspicious)
+
+
+def _bystander(person: PersonReport) -> Bystander:
+    times = [face.time_s for face in person.faces]
+    return Bystander(person.id, person.fake_probability, times[0], times[-1])

@@ -2,8 +2,10 @@
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from ..core.formats import show_percent
+from .leaning import help_words, leaning_words
 from .verdicts import Judgement
-from .words import VERDICT_WORDS, show_percent
+from .words import VERDICT_WORDS
 
 
 def template_environment(*packages: str) -> Environment:
@@ -19,11 +21,18 @@ def template_environment(*packages: str) -> Environment:
 
 
 def judgement_values(judgement: Judgement) -> dict:
-    """A judgement as templates show it: `verdict`, `words`, `probability` and `percent`."""
+    """A judgement as templates show it.
+
+    Returns:
+        `verdict`, `words`, `probability`, `percent`, and for a result without a verdict
+        `leaning` and `help`, as sentences.
+    """
     probability = judgement.fake_probability
     return {
         "verdict": judgement.verdict.value,
         "words": VERDICT_WORDS[judgement.verdict],
         "probability": probability,
         "percent": None if probability is None else show_percent(probability),
+        "leaning": leaning_words(judgement.leans_towards, probability),
+        "help": help_words(judgement.would_help),
     }

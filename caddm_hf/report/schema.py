@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from .face_pictures import FacePictures
 from .fields import STRICT, Sentences
+from .passages import Passage
 from .verdicts import Thresholds
 from .video_report import (
     REPORT_SCHEMA,
@@ -31,6 +32,7 @@ PUBLISHED_NAMES = {
     FaceScore: "FramePart",
     JudgedFile: "FilePart",
     MarkedBox: "ArtifactBoxPart",
+    Passage: "PassagePart",
     PersonReport: "PersonPart",
     Provenance: "ProvenancePart",
     Thresholds: "ThresholdsPart",

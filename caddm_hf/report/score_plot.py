@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..core.formats import show_percent, show_time
 from .verdicts import Thresholds
 from .video_report import FaceScore, PersonReport
-from .words import show_percent, show_time
 
 # The plot's colours; a page may set the variables, for instance for its dark mode.
 FAKE = "var(--verdict-fake, #b83210)"
@@ -28,7 +28,7 @@ def score_plot_svg(
     Points carry `data-time` (seconds), so that a page can jump to the moment.
 
     Args:
-        person: must have a face.
+        person: must have a face with a score.
         thresholds: drawn as dashed lines with their bands.
         duration_s: length of the time axis; longer where a face comes later.
         size_px: width and height.
@@ -43,11 +43,12 @@ def score_plot_svg(
     def y_of(probability: float) -> float:
         return top + (height - top - bottom) * (1 - probability)
 
-    points = [(x_of(face.time_s), y_of(face.fake_probability)) for face in person.faces]
+    faces = person.scored_faces
+    points = [(x_of(face.time_s), y_of(face.fake_probability)) for face in faces]
     worst = person.most_suspicious
-    low = min(face.fake_probability for face in person.faces)
+    low = min(face.fake_probability for face in faces)
     summary = (
-        f"Score of person {person.id} over time: {len(person.faces)} frames, from "
+        f"Score of person {person.id} over time: {len(faces)} frames, from "
         f"{show_percent(low)} to {show_percent(worst.fake_probability)}, highest at "
         f"{show_time(worst.time_s)}."
     )
@@ -57,9 +58,10 @@ def score_plot_svg(
         'font-family="inherit">',
         *_bands(thresholds, left, width - right, y_of),
         *_time_axis(end_s, width - left - right, x_of, y_of(0)),
-        *_lines(person.faces, points),
+        *_passages(person, x_of, y_of),
+        *_lines(faces, points),
     ]
-    for face, (x, y) in zip(person.faces, points, strict=True):
+    for face, (x, y) in zip(faces, points, strict=True):
         colour = _colour(face.fake_probability, thresholds)
         ring = (
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7.5" fill="none" stroke="{colour}" '
@@ -82,6 +84,16 @@ def _colour(probability: float, thresholds: Thresholds) -> str:
     if probability > thresholds.fake_above:
         return FAKE
     return REAL if probability < thresholds.real_below else UNDECIDED
+
+
+def _passages(person: PersonReport, x_of, y_of) -> list[str]:
+    """Bars at the top of the plot over the stretches that stand out."""
+    return [
+        f'<rect class="passage" x="{x_of(passage.start_s):.1f}" y="{y_of(1) - 4:.1f}" '
+        f'width="{max(2.0, x_of(passage.end_s) - x_of(passage.start_s)):.1f}" height="4" '
+        f'fill="{FAKE}"><title>{passage.words} stands out</title></rect>'
+        for passage in person.passages
+    ]
 
 
 def _bands(thresholds: Thresholds, x0: float, x1: float, y_of) -> list[str]:

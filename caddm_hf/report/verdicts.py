@@ -2,26 +2,33 @@
 
 The rules, in one place and free of pictures and networks:
 
-1. A face counts when it is large enough to be judged.
+1. A face counts when it is surely a face, turned to the camera, and large and sharp enough
+   (`counting`).
 2. A person is judged by the mean uncalibrated probability over the frames in which their face
    counts, if there are enough such frames. The mean is then calibrated: after averaging, so that
    no calibration changes who is more suspicious than whom.
 3. The calibrated probability is compared with the checkpoint's two thresholds; between them lies
    the undecided band.
-4. The video's verdict is that of its most suspicious judged person: one forged face makes a
-   forged video. A video is real only if every judged person is.
+4. A person with a passage that stands out is never real (`passages`).
+5. The video's verdict is that of its most suspicious main person (`main_people`): one forged face
+   makes a forged video. A video is real only if every judged main person is, and no bystander
+   looks forged. A bystander never makes a video fake.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from ..core.formats import show_time
+from ..faces.counting import FaceDoubt, JudgingRules
 from .fields import Probability, Sentence
+from .leaning import Help, Leaning, lean
 
 # What `log_odds` takes p = 0 and 1 - p = 0 for: no more than any other double in [0, 1] has, so
 # that the ends stay the ends.
@@ -47,9 +54,14 @@ class Reason(StrEnum):
 
     UNREADABLE = "unreadable"
     NO_FACE = "no_face"
+    NOT_A_FACE = "not_surely_a_face"
+    TURNED_AWAY = "turned_away"
     FACES_TOO_SMALL = "faces_too_small"
+    FACES_TOO_BLURRED = "faces_too_blurred"
     TOO_FEW_FRAMES = "too_few_frames"
     TOO_CLOSE = "too_close_to_the_threshold"
+    PASSAGE = "passage_stands_out"
+    LOOK_AT_PERSON = "look_at_person"
 
 
 @dataclass(frozen=True)
@@ -67,19 +79,6 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class JudgingRules:
-    """Which faces count, and how many a verdict needs.
-
-    Attributes:
-        least_face_px: smaller faces (longer side of the box) do not count.
-        least_frames: a person seen in fewer frames gets no verdict.
-    """
-
-    least_face_px: float
-    least_frames: int
-
-
-@dataclass(frozen=True)
 class Judgement:
     """A verdict with the number behind it."""
 
@@ -93,11 +92,17 @@ class Judgement:
         Probability | None,
         Field(description="the calibrated mean over the frames; null where too few faces count"),
     ]
+    leans_towards: Annotated[
+        Leaning | None, Field(description="of a result without a verdict; null for a verdict")
+    ] = None
+    would_help: Annotated[
+        list[Help], Field(max_length=10, description="what may lead to a verdict")
+    ] = field(default_factory=list)
 
     @property
     def judgement(self) -> "Judgement":
         """The judgement alone, of a person or video that is judged."""
-        return Judgement(self.verdict, self.reason, self.explanation, self.fake_probability)
+        return Judgement(**{part.name: getattr(self, part.name) for part in fields(Judgement)})
 
     @model_validator(mode="after")
     def _verdict_has_its_grounds(self):
@@ -170,61 +175,147 @@ def judge_probability(fake_probability: float, thresholds: Thresholds) -> Judgem
         f"The score of {fake_probability:.0%} is too close to the threshold: real is below "
         f"{thresholds.real_below:.0%}, fake above {thresholds.fake_above:.0%}.",
         fake_probability,
+        lean(
+            log_odds(fake_probability),
+            log_odds(thresholds.real_below),
+            log_odds(thresholds.fake_above),
+        ),
     )
 
 
+@dataclass(frozen=True)
+class JudgedFace:
+    """One face of a person.
+
+    Attributes:
+        uncalibrated_probability: in [0, 1].
+        size_px: longer side of its box in pixels of the frame.
+        doubt: why it does not count, if it does not.
+    """
+
+    uncalibrated_probability: float
+    size_px: float
+    doubt: FaceDoubt | None = None
+
+
+REASON_OF_DOUBT = {
+    FaceDoubt.NOT_A_FACE: Reason.NOT_A_FACE,
+    FaceDoubt.TURNED_AWAY: Reason.TURNED_AWAY,
+    FaceDoubt.TOO_SMALL: Reason.FACES_TOO_SMALL,
+    FaceDoubt.TOO_BLURRED: Reason.FACES_TOO_BLURRED,
+}
+
+# From reasons that a better copy mends to what is no face at all.
+NEARNESS = (
+    Reason.TOO_FEW_FRAMES,
+    Reason.FACES_TOO_BLURRED,
+    Reason.FACES_TOO_SMALL,
+    Reason.TURNED_AWAY,
+    Reason.NOT_A_FACE,
+)
+
+
 def judge_person(
-    uncalibrated_probabilities: Sequence[float],
-    face_sizes_px: Sequence[float],
+    faces: Sequence[JudgedFace],
     thresholds: Thresholds,
-    least_face_px: float,
-    least_frames: int,
+    rules: JudgingRules,
     *,
     scaling: LogitScaling = LogitScaling(),
 ) -> Judgement:
     """Judge one person by their faces, one for each frame they were seen in.
 
     Args:
-        uncalibrated_probabilities: in [0, 1], one a face.
-        face_sizes_px: longer side of each face's box in pixels of the frame.
+        faces: of the evenly spread frames.
         thresholds: of the checkpoint.
-        least_face_px: smaller faces do not count.
-        least_frames: with fewer counting faces no verdict is given.
+        rules: how many faces must count.
         scaling: of the checkpoint; calibrates the mean of the probabilities.
     """
-    counting = [
-        probability
-        for probability, size in zip(uncalibrated_probabilities, face_sizes_px, strict=True)
-        if size >= least_face_px
-    ]
-    if face_sizes_px and not counting:
-        return Judgement(
-            Verdict.CANNOT_TELL,
-            Reason.FACES_TOO_SMALL,
-            f"The face is too small: at most {max(face_sizes_px):.0f} pixels, "
-            f"{least_face_px:.0f} are needed.",
-            None,
-        )
-    if len(counting) < least_frames:
+    counting = [face.uncalibrated_probability for face in faces if face.doubt is None]
+    if faces and not counting:
+        return _doubted(faces, rules)
+    if len(counting) < rules.least_frames:
         return Judgement(
             Verdict.CANNOT_TELL,
             Reason.TOO_FEW_FRAMES,
-            f"The face was seen in too few frames: {len(counting)}, {least_frames} are needed.",
+            f"The face was seen in too few frames: {len(counting)}, {rules.least_frames} are "
+            "needed.",
             None,
+            Leaning.NEITHER,
         )
     return judge_probability(scaling.calibrated(sum(counting) / len(counting)), thresholds)
 
 
-def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:
+def _doubted(faces: Sequence[JudgedFace], rules: JudgingRules) -> Judgement:
+    """The judgement on a person of whom no face counts: by the doubt most of them share."""
+    doubt, _ = Counter(face.doubt for face in faces).most_common(1)[0]
+    words = {
+        FaceDoubt.NOT_A_FACE: "This is not surely a face: it is seen too briefly or unclearly, or "
+        "its eyes, nose and mouth do not lie as a face's do.",
+        FaceDoubt.TURNED_AWAY: "The face is turned too far away to be judged.",
+        FaceDoubt.TOO_SMALL: f"The face is too small: at most "
+        f"{max(face.size_px for face in faces):.0f} pixels, {rules.least_face_px:.0f} are needed.",
+        FaceDoubt.TOO_BLURRED: "The face is too blurred to be judged.",
+    }
+    return Judgement(
+        Verdict.CANNOT_TELL, REASON_OF_DOUBT[doubt], words[doubt], None, Leaning.NEITHER
+    )
+
+
+@dataclass(frozen=True)
+class Bystander:
+    """A person who is not what the video is about.
+
+    Attributes:
+        number: by which the report names the person.
+        fake_probability: calibrated, in [0, 1]; `None` where there is none.
+        start_s, end_s: when the person is first and last seen.
+    """
+
+    number: int
+    fake_probability: float | None
+    start_s: float
+    end_s: float
+
+
+def look_at(bystander: Bystander) -> Judgement:
+    """What is said of a bystander who looks forged, and of the video because of them."""
+    return Judgement(
+        Verdict.CANNOT_TELL,
+        Reason.LOOK_AT_PERSON,
+        f"Look at person {bystander.number} between {show_time(bystander.start_s)} and "
+        f"{show_time(bystander.end_s)}: a face in the background looks forged, and such a face "
+        "alone decides nothing.",
+        bystander.fake_probability,
+        Leaning.NEITHER,
+    )
+
+
+def severity(judgement: Judgement) -> tuple[int, float]:
+    """What people are sorted by: "fake" first, then whoever has a passage, then by probability."""
+    grade = 2 if judgement.verdict is Verdict.FAKE else int(judgement.reason is Reason.PASSAGE)
+    probability = judgement.fake_probability
+    return grade, -1.0 if probability is None else probability
+
+
+def judge_video(
+    people: Sequence[Judgement], frames_sampled: int, bystanders: Sequence[Bystander] = ()
+) -> Judgement:
     """The verdict on a video from those on its people.
 
     Args:
-        people: one judgement a person.
+        people: one judgement for each main person.
         frames_sampled: how many frames were looked at, for the explanation.
+        bystanders: those who look forged, most suspicious first.
     """
     judged = [person for person in people if person.fake_probability is not None]
-    if judged:
-        return max(judged, key=lambda person: person.fake_probability)
+    worst = max(judged, key=severity, default=None)
+    if bystanders and (worst is None or worst.verdict is Verdict.REAL):
+        # The number stays that of the main people: a bystander's must not look like the video's.
+        return replace(
+            look_at(bystanders[0]), fake_probability=worst.fake_probability if worst else None
+        )
+    if worst is not None:
+        return worst
     if not people:
         frames = "1 frame" if frames_sampled == 1 else f"{frames_sampled} frames"
         return Judgement(
@@ -232,9 +323,7 @@ def judge_video(people: Sequence[Judgement], frames_sampled: int) -> Judgement:
             Reason.NO_FACE,
             f"No face was found in the {frames} looked at.",
             None,
+            Leaning.NEITHER,
         )
     # The reason nearest to a verdict explains best: seldom seen rather than too small.
-    for person in people:
-        if person.reason is Reason.TOO_FEW_FRAMES:
-            return person
-    return people[0]
+    return min(people, key=lambda person: NEARNESS.index(person.reason))

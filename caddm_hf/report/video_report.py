@@ -9,7 +9,7 @@ reported however odd the video is. docs/report.md describes the file.
 pictures (face crops, heatmaps). Numbers are not rounded: what is read back is what was written.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field, GetPydanticSchema, TypeAdapter, model_validator
 from pydantic_core import core_schema
 
+from ..faces.counting import FaceDoubt
 from ..model.heatmaps import ArtifactBox
 from .face_pictures import FacePictures
 from .fields import (
@@ -36,7 +37,8 @@ from .fields import (
     Seconds,
     Sentences,
 )
-from .verdicts import Judgement, LogitScaling, Thresholds, Verdict
+from .passages import Passage
+from .verdicts import Judgement, LogitScaling, Thresholds, Verdict, severity
 
 REPORT_SCHEMA = "caddm-hf/report"
 # 1: before reports named their schema; no provenance, no alignment, rounded numbers.
@@ -73,10 +75,13 @@ class FaceScore:
     time_s: Annotated[Seconds, Field(description="when the frame is shown, seconds from the start")]
     box_xyxy: Annotated[Corners, Field(description="the face, pixels of the upright frame")]
     face_confidence: Annotated[Probability, Field(description="how sure the face search is")]
-    fake_probability: Annotated[Probability, Field(description="of this frame alone, calibrated")]
+    fake_probability: Annotated[
+        Probability | None,
+        Field(description="of this frame alone, calibrated; null where the face does not count"),
+    ]
     # People and videos are judged by its mean, calibrated.
     uncalibrated_probability: Annotated[
-        Probability, Field(description="the same before calibration")
+        Probability | None, Field(description="the same before calibration")
     ]
     artifact_boxes: Annotated[list[MarkedBox], Field(max_length=200)] = field(
         repr=False, compare=False
@@ -89,6 +94,18 @@ class FaceScore:
     pictures: Annotated[
         FacePictures | None, Field(description="of few faces only; since version 2")
     ] = field(default=None, repr=False, compare=False)
+    doubt: Annotated[
+        FaceDoubt | None, Field(description="why the face does not count; null if it does")
+    ] = None
+    sharpness: Annotated[
+        Probability | None, Field(description="at the face's own size; null if not measured")
+    ] = None
+    second_look: Annotated[
+        bool,
+        Field(
+            description="from the frames around suspicious moments, which are no part of the mean"
+        ),
+    ] = False
 
     @property
     def has_pictures(self) -> bool:
@@ -111,6 +128,12 @@ class FaceScore:
         x0, y0, x1, y1 = self.box_xyxy
         return max(x1 - x0, y1 - y0)
 
+    @model_validator(mode="after")
+    def _a_score_is_there_or_not(self):
+        if (self.fake_probability is None) is not (self.uncalibrated_probability is None):
+            raise ValueError("a face has both probabilities or neither")
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class PersonReport(Judgement):
@@ -119,14 +142,38 @@ class PersonReport(Judgement):
     id: Annotated[int, Field(ge=1, le=10**6)]
     faces: Annotated[list[FaceScore], Field(alias="frames", min_length=1, max_length=4096)]
 
+    main: Annotated[
+        bool, Field(description="whether the video is about this person; bystanders decide nothing")
+    ] = True
+    passages: Annotated[
+        list[Passage], Field(max_length=1000, description="stretches that stand out")
+    ] = field(default_factory=list)
+
+    @property
+    def spread_faces(self) -> list[FaceScore]:
+        """The faces in the frames that are spread evenly over the clip."""
+        return [face for face in self.faces if not face.second_look]
+
+    @property
+    def scored_faces(self) -> list[FaceScore]:
+        """The faces that have a score, those of the second look too."""
+        return [face for face in self.faces if face.fake_probability is not None]
+
     @property
     def most_suspicious(self) -> FaceScore:
-        """The face with the highest probability of "fake"."""
-        return max(self.faces, key=lambda face: face.fake_probability)
+        """The face with the highest probability of "fake"; the largest where none has one."""
+        scored = self.scored_faces
+        if scored:
+            return max(scored, key=lambda face: face.fake_probability)
+        return max(self.faces, key=_area)
 
     def suspicious_frames(self, thresholds: Thresholds) -> int:
-        """Count the frames whose own probability lies above the "fake" threshold."""
-        return sum(face.fake_probability > thresholds.fake_above for face in self.faces)
+        """Count the evenly spread frames whose own probability lies above the "fake" threshold."""
+        return sum(
+            face.fake_probability > thresholds.fake_above
+            for face in self.spread_faces
+            if face.fake_probability is not None
+        )
 
     @model_validator(mode="after")
     def _frames_are_in_order(self):
@@ -196,6 +243,9 @@ class VideoReport(Judgement):
             description="added to the logit; 0 in reports written before it existed",
         ),
     ] = 0.0
+    least_heatmap_peak: Annotated[
+        Probability, Field(description="where a heatmap's peak is lower, no place stands out")
+    ] = 0.0
     warnings: Sentences
     provenance: Annotated[Provenance | None, Field(description="since version 2")] = None
     people: Annotated[
@@ -231,27 +281,28 @@ class VideoReport(Judgement):
 
     @model_validator(mode="after")
     def _verdicts_follow(self):
-        for judged in (self, *self.people):
-            probability = judged.fake_probability
-            if judged.verdict is Verdict.FAKE:
-                fits = probability >= self.thresholds.fake_above - ROUNDING
-            else:
-                fits = judged.verdict is Verdict.CANNOT_TELL or (
-                    probability <= self.thresholds.real_below + ROUNDING
-                )
-            if not fits:
-                raise ValueError("a verdict contradicts its probability and the thresholds")
+        if not all(_verdict_follows(person, person.passages, self) for person in self.people):
+            raise ValueError("a verdict contradicts its probability and the thresholds")
+        passages = [passage for person in self.people for passage in person.passages]
+        if not _verdict_follows(self, passages, self):
+            raise ValueError("the verdict on the whole contradicts its probability")
         if len({person.id for person in self.people}) < len(self.people):
             raise ValueError("two people have one number")
-        scores = [-1 if p.fake_probability is None else p.fake_probability for p in self.people]
-        if any(later > sooner + ROUNDING for sooner, later in pairwise(scores)):
-            raise ValueError("the people must be sorted, most suspicious first")
-        if self.verdict is not Verdict.CANNOT_TELL and (
-            not scores
-            or abs(scores[0] - self.fake_probability) > ROUNDING
-            or self.people[0].verdict is not self.verdict
-        ):
-            raise ValueError("the verdict on the whole contradicts those on the people")
+        for sooner, later in pairwise(map(sorting_key, self.people)):
+            if sooner[:2] > later[:2] or (
+                sooner[:2] == later[:2] and later[2] < sooner[2] - ROUNDING
+            ):
+                raise ValueError("the people must be sorted, most suspicious first")
+        if self.verdict is not Verdict.CANNOT_TELL:
+            first = self.people[0] if self.people else None
+            if (
+                first is None
+                or not first.main
+                or first.fake_probability is None
+                or abs(first.fake_probability - self.fake_probability) > ROUNDING
+                or first.verdict is not self.verdict
+            ):
+                raise ValueError("the verdict on the whole contradicts those on the people")
         if self.kind == "picture" and self.duration_s > 0:
             raise ValueError("a picture has no duration")
         return self
@@ -263,10 +314,56 @@ def report_adapter() -> TypeAdapter:
     return TypeAdapter(VideoReport)
 
 
+def sorting_key(person: PersonReport) -> tuple[int, int, float]:
+    """What sorts people: main people first, then bystanders, then those who cannot be judged."""
+    group = 2 if person.fake_probability is None else int(not person.main)
+    grade, probability = severity(person)
+    return group, -grade, -probability
+
+
+def without_numbers(face: FaceScore) -> FaceScore:
+    """A face that may not be judged: no probability, no marks, and an empty heatmap."""
+    pictures = face.pictures
+    if pictures is not None:
+        pictures = FacePictures(pictures.crop_rgb, np.zeros_like(pictures.heatmap))
+    return replace(
+        face,
+        fake_probability=None,
+        uncalibrated_probability=None,
+        artifact_boxes=[],
+        pictures=pictures,
+    )
+
+
+def without_unjudged_numbers(report: VideoReport) -> VideoReport:
+    """The report without numbers on people who may not be judged.
+
+    Reports that were written before such numbers were left out still have them.
+    """
+    people = [
+        person
+        if person.fake_probability is not None or not person.scored_faces
+        else replace(person, faces=[without_numbers(face) for face in person.faces])
+        for person in report.people
+    ]
+    return replace(report, people=people)
+
+
+def _verdict_follows(judged: Judgement, passages: list[Passage], report: "VideoReport") -> bool:
+    """Whether a probability and the thresholds allow a verdict."""
+    thresholds = report.thresholds
+    if judged.verdict is Verdict.FAKE:
+        highest = max((passage.fake_probability for passage in passages), default=0.0)
+        return max(judged.fake_probability, highest) >= thresholds.fake_above - ROUNDING
+    return judged.verdict is Verdict.CANNOT_TELL or (
+        judged.fake_probability <= thresholds.real_below + ROUNDING
+    )
+
+
 def _area(face: FaceScore) -> float:
     x0, y0, x1, y1 = face.box_xyxy
     return max(0.0, x1 - x0) * max(0.0, y1 - y0)
 
 
 def _area_seen(person: PersonReport) -> float:
-    return sum(_area(face) for face in person.faces)
+    return sum(_area(face) for face in person.spread_faces)

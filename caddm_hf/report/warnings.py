@@ -43,9 +43,9 @@ def face_warnings(people: Sequence[PersonReport], kind: MediaKind) -> list[str]:
         people: as in the report, most suspicious first.
         kind: of what was judged.
     """
-    if not people or people[0].judgement.fake_probability is None:
+    if not people or people[0].fake_probability is None:
         return []
-    faces = people[0].faces
+    faces = [face for face in people[0].spread_faces if face.fake_probability is not None]
     warnings = []
     size_px = float(np.median([face.size_px for face in faces]))
     if size_px < SMALL_FACE_PX:

@@ -22,16 +22,18 @@ HEATMAP_MEANING = (
 UNTRAINED = "The model was not trained: its scores mean nothing."
 LIMITS = (
     "The score is the calibrated probability of “fake”, averaged over the frames in which a "
-    "person's face is large enough. The model has two thresholds; between them the answer is "
-    "“cannot tell”.",
+    "person's face is large and clear enough. The model has two thresholds; between them the "
+    "answer is “cannot tell”.",
+    "Only the main people decide. A small or briefly seen face in the background can be pointed "
+    "out, but never makes a video fake.",
     "The detector looks for the local traces that swapping or re-enacting a face leaves inside it. "
     "It does not examine sound, and it cannot detect wholly generated scenes or a real video with "
     "a false story.",
     "The detector makes errors in both directions. New kinds of forgery, strong compression, small "
     "or blurred faces and filters make them more likely. Detectors of this kind do much worse in "
     "the wild than in the laboratory.",
-    "The detector looked at some frames only, evenly spread over the clip. A forgery between them "
-    "is not seen.",
+    "The detector looked at some frames only: evenly spread over the clip, and more around moments "
+    "that stand out. A forgery between them is not seen.",
     "People are distinguished by their looks and their places within this clip. Nobody was "
     "recognised, and after a cut one person may be counted twice.",
     "The heatmap combines the detector's 168 overlapping windows, each of which reacts to its part "
@@ -46,10 +48,18 @@ def verdict_meaning(report: VideoReport) -> str:
         return judgement.explanation or ""
     judged = [p for p in report.people if p.judgement.fake_probability is not None]
     if judgement.verdict is Verdict.FAKE:
+        person = judged[0]
+        if person.passages and person.fake_probability <= report.thresholds.fake_above:
+            when = ", ".join(passage.words for passage in person.passages)
+            return (
+                f"Person {person.id} looks forged from {when}, unlike in the rest of this {noun}: "
+                "the probability is that of the whole."
+            )
         return (
             f"The detector found traces of a forged face in this {noun}, most of all in person "
             f"{judged[0].id}. A {noun} counts as fake if one of its faces does."
         )
+    judged = [person for person in judged if person.main]
     people = "the judged person" if len(judged) == 1 else f"any of the {len(judged)} judged people"
     return (
         f"The detector found no traces of a forged face in {people}. It can miss kinds of forgery "
@@ -90,23 +100,3 @@ def shown_model_name(name: str, revision: str | None = None) -> str:
     if revision is None and (path.is_absolute() or path.is_dir()):
         return path.resolve().name or name
     return name
-
-
-def show_time(seconds: float) -> str:
-    """A moment of a video: `4.2 s`, from one minute on `3:07.5`, from one hour on `1:02:07`."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    if minutes == 0:
-        return f"{tenths / 10:.1f} s"
-    if minutes < 60:
-        return f"{minutes}:{rest / 10:04.1f}"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
-
-
-def show_percent(probability: float) -> str:
-    """A probability in [0, 1] in whole percent; never 0% or 100%, which no detector can know."""
-    if probability < 0.01:
-        return "under 1%"
-    if probability > 0.99:
-        return "over 99%"
-    return f"{probability:.0%}"

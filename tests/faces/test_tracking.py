@@ -4,7 +4,7 @@ import pytest
 from skimage import data
 
 from caddm_hf.faces.detection import DetectedFace, FaceDetector
-from caddm_hf.faces.tracking import FaceTracker
+from caddm_hf.faces.tracking import FaceTracker, TrackedPerson
 from support.made_faces import POINTS_XY
 
 SIZE_HW = (240, 480)
@@ -123,3 +123,19 @@ def test_points_of_a_tight_crop_are_those_of_the_whole_picture(detector, margin)
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 900, 3), (23, 23, 3)])
 def test_tiny_pictures_are_searched_without_fuss(detector, shape):
     assert detector.detect([np.zeros(shape, np.uint8)]) == [[]]
+
+
+def test_seen_share_counts_scenes_with_the_person_only():
+    person = TrackedPerson(scenes={0: 0, 1: 0, 2: 0, 6: 2, 7: 2})
+    assert person.seen_share == 1
+    assert TrackedPerson(scenes={0: 0, 4: 0, 9: 0}).seen_share == pytest.approx(0.3)
+
+
+def test_people_are_recognised_in_frames_between():
+    tracker = FaceTracker()
+    for number in (0, 6):
+        tracker.add_frame(*frame_with({"a": number, "b": 240 - number}))
+    frame, faces = frame_with({"a": 3, "b": 237})
+    assert tracker.recognise(frame, faces[::-1], [0, 1]) == {1: 0, 0: 1}
+    assert [len(person.faces) for person in tracker.people] == [2, 2]
+    assert tracker.recognise(frame, [], [0]) == {}

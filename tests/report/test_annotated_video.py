@@ -172,7 +172,8 @@ def test_windows_are_merged_clamped_and_bounded():
     assert all(0 <= start < end <= 600 for start, end in windows)
     assert all(one[1] < other[0] for one, other in pairwise(windows))
     assert sum(end - start for start, end in windows) <= 45
-    ends = made_person(1, [(0.0, 0.9), (599.9, 0.9)])
+    times = (0.0, 0.1, 0.2, 599.8, 599.9)
+    ends = made_person(1, [(t, 0.95 if t in (0.0, 599.9) else 0.8) for t in times])
     assert suspicious_windows(made_report([ends], 600.0), 600.0) == (
         (0.0, 1.5),
         (pytest.approx(598.4), 600.0),

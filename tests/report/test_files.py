@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.report import files as report_files
 from caddm_hf.report.evidence_page import evidence_html
 from caddm_hf.report.face_pictures import png_base64
@@ -17,7 +16,7 @@ from caddm_hf.report.files import ReportError, read_report, report_bytes
 from caddm_hf.report.gallery import most_suspicious_faces
 from caddm_hf.report.rejudging import rejudge
 from caddm_hf.report.schema import report_json_schema
-from caddm_hf.report.verdicts import Judgement, Reason, Thresholds, Verdict
+from caddm_hf.report.verdicts import Judgement, LogitScaling, Reason, Thresholds, Verdict
 from support.made_evidence import HOSTILE, evidence_report, textured_person
 from support.made_reports import judged_person, made_face, made_person, made_report
 
@@ -91,26 +90,28 @@ def test_every_kind_of_result_comes_back(report, tmp_path):
 
 def test_extreme_values_come_back(tmp_path):
     person = made_person(
-        1, [(float(t), value) for t, value in enumerate((0, 1, 1e-300, 0.1 + 0.2))]
+        1, [(float(t), value) for t, value in enumerate((0, 1, 1e-300, 0.1 + 0.2, 0.5))]
     )
     report = made_report([replace(person, faces=person.faces)], duration_s=1 / 3)
     again = reread(report, tmp_path)
-    assert [f.fake_probability for f in again.people[0].faces] == [0, 1, 1e-300, 0.1 + 0.2]
+    assert [f.fake_probability for f in again.people[0].faces] == [0, 1, 1e-300, 0.1 + 0.2, 0.5]
     assert again.duration_s == 1 / 3
 
 
 def test_a_bias_comes_back_and_judges_again(tmp_path):
     """What was read says at other thresholds what the original says, and not what no bias would."""
+    person = made_person(1, [(float(t), 0.5) for t in range(8)])
+    person = replace(person, fake_probability=LogitScaling(2.0, 1.5).calibrated(0.5))
     report = replace(
-        made_report([made_person(1, [(float(t), 0.5) for t in range(8)])]),
+        made_report([person]),
         calibration_temperature=2.0,
         calibration_bias=1.5,
     )
-    report = rejudge(report, report.thresholds, DetectionConfig().rules)
+    report = rejudge(report, report.thresholds)
     again = reread(report, tmp_path)
     assert again == report
     assert (again.calibration_temperature, again.calibration_bias) == (2.0, 1.5)
-    seen = rejudge(again, Thresholds(0.3, 0.65), DetectionConfig().rules)
+    seen = rejudge(again, Thresholds(0.3, 0.65))
     assert seen.judgement.verdict is Verdict.FAKE
     assert seen.judgement.fake_probability == pytest.approx(1 / (1 + math.exp(-1.5 / 2)))
 

@@ -2,27 +2,25 @@
 
 import pytest
 
-from caddm_hf.detector.config import DetectionConfig
 from caddm_hf.report.rejudging import main_person_only, rejudge
 from caddm_hf.report.verdicts import Reason, Thresholds, Verdict
 from support.made_reports import THRESHOLDS, made_person, made_report
 
 FORGED = [(float(t), 0.7) for t in range(8)]
 STEADY = [(float(t), 0.1) for t in range(8)]
-RULES = DetectionConfig().rules
 
 
 def test_the_own_thresholds_change_nothing():
     report = made_report(
         [made_person(1, FORGED), made_person(2, STEADY), made_person(3, FORGED[:2])]
     )
-    assert rejudge(report, THRESHOLDS, RULES) == report
+    assert rejudge(report, THRESHOLDS) == report
 
 
 @pytest.mark.parametrize(("above", "verdict"), [(0.9, Verdict.CANNOT_TELL), (0.65, Verdict.FAKE)])
 def test_verdicts_follow_the_thresholds(above, verdict):
     report = made_report([made_person(1, FORGED), made_person(2, STEADY)])
-    seen = rejudge(report, Thresholds(0.4, above), RULES)
+    seen = rejudge(report, Thresholds(0.4, above))
     assert seen.judgement.verdict is seen.people[0].judgement.verdict is verdict
     assert seen.judgement.fake_probability == report.judgement.fake_probability
     assert seen.people[1].judgement.verdict is Verdict.REAL
@@ -31,19 +29,19 @@ def test_verdicts_follow_the_thresholds(above, verdict):
 
 def test_a_picture_is_judged_by_its_one_frame():
     report = made_report([made_person(1, FORGED[:1])], duration_s=0, kind="picture")
-    assert rejudge(report, Thresholds(0.4, 0.6), RULES).judgement.verdict is Verdict.FAKE
+    assert rejudge(report, Thresholds(0.4, 0.6)).judgement.verdict is Verdict.FAKE
 
 
 def test_a_video_without_times_asks_for_as_many_frames_as_any_video():
     """Such a video lasts 0 seconds, which does not make it a picture."""
     report = made_report([made_person(1, FORGED[:2])], duration_s=0)
-    assert rejudge(report, THRESHOLDS, RULES) == report
-    assert rejudge(report, THRESHOLDS, RULES).judgement.reason is Reason.TOO_FEW_FRAMES
+    assert rejudge(report, THRESHOLDS) == report
+    assert rejudge(report, THRESHOLDS).judgement.reason is Reason.TOO_FEW_FRAMES
 
 
 def test_too_few_frames_stay_too_few():
     report = made_report([made_person(1, FORGED[:2])])
-    seen = rejudge(report, Thresholds(0.1, 0.2), RULES)
+    seen = rejudge(report, Thresholds(0.1, 0.2))
     assert seen.judgement.reason is Reason.TOO_FEW_FRAMES
 
 

@@ -4,7 +4,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from caddm_hf.faces.counting import FaceDoubt, JudgingRules
 from caddm_hf.report.verdicts import (
+    JudgedFace,
     Judgement,
     LogitScaling,
     Reason,
@@ -18,9 +20,13 @@ from caddm_hf.report.verdicts import (
 THRESHOLDS = Thresholds(real_below=0.3, fake_above=0.7)
 
 
-def person(probabilities, sizes=None, least_frames=3) -> Judgement:
+def person(probabilities, sizes=None, least_frames=3, scaling=LogitScaling()) -> Judgement:
     sizes = sizes or [100.0] * len(probabilities)
-    return judge_person(probabilities, sizes, THRESHOLDS, 48.0, least_frames)
+    faces = [
+        JudgedFace(probability, size, FaceDoubt.TOO_SMALL if size < 48 else None)
+        for probability, size in zip(probabilities, sizes, strict=True)
+    ]
+    return judge_person(faces, THRESHOLDS, JudgingRules(least_frames=least_frames), scaling=scaling)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_a_person_is_judged_by_the_calibrated_mean():
     scaling = LogitScaling(2.0, 0.3)
     probabilities = [0.999, 0.999, 0.1, 0.3, 0.9]
     mean = sum(probabilities) / 5
-    judgement = judge_person(probabilities, [100.0] * 5, THRESHOLDS, 48.0, 3, scaling=scaling)
+    judgement = person(probabilities, scaling=scaling)
     odds = math.sqrt(mean / (1 - mean) * math.exp(0.3))
     assert judgement.fake_probability == pytest.approx(odds / (1 + odds))
     averaged = np.mean([scaling.calibrated(probability) for probability in probabilities])
@@ -105,12 +111,7 @@ def test_no_calibration_changes_who_is_more_suspicious():
     ]
 
     def ranking(scaling: LogitScaling) -> list[int]:
-        served = [
-            judge_person(
-                person_, [100.0] * len(person_), THRESHOLDS, 48.0, 3, scaling=scaling
-            ).fake_probability
-            for person_ in people
-        ]
+        served = [person(person_, scaling=scaling).fake_probability for person_ in people]
         assert len(set(served)) > 400
         return np.argsort(served, kind="stable").tolist()
 

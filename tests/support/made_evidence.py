@@ -35,7 +35,7 @@ def textured(face: FaceScore, rng: np.random.Generator, side: int = 64) -> FaceS
         face_confidence=float(rng.uniform(0.9, 1)),
         pictures=FacePictures(
             rng.integers(0, 256, (side, side, 3), np.uint8),
-            (face.fake_probability * rng.random((side, side))).astype(np.float16),
+            ((face.fake_probability or 0) * rng.random((side, side))).astype(np.float16),
         ),
         alignment=np.array([[0.7, 0.1, -x0], [-0.1, 0.7, -y0]]) + rng.normal(0, 0.01, (2, 3)),
     )

@@ -1,10 +1,21 @@
 """A `VideoReport` put together by hand: known scores, no network."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from caddm_hf.faces.counting import FaceDoubt, JudgingRules
 from caddm_hf.report.face_pictures import FacePictures
-from caddm_hf.report.verdicts import Judgement, Thresholds, judge_person, judge_video
-from caddm_hf.report.video_report import FaceScore, MarkedBox, MediaKind, PersonReport, VideoReport
+from caddm_hf.report.rejudging import advised, judged_people
+from caddm_hf.report.verdicts import JudgedFace, Judgement, Thresholds, judge_person
+from caddm_hf.report.video_report import (
+    FaceScore,
+    MarkedBox,
+    MediaKind,
+    PersonReport,
+    VideoReport,
+    without_numbers,
+)
 
 THRESHOLDS = Thresholds(real_below=0.4, fake_above=0.6)
 SIDE = 64
@@ -38,14 +49,17 @@ def made_person(
 ) -> PersonReport:
     """A person from (time in seconds, probability) pairs; five of them give a verdict."""
     faces = [made_face(time_s, probability, size_px) for time_s, probability in scores]
+    doubt = FaceDoubt.TOO_SMALL if size_px < 48 else None
     judgement = judge_person(
-        [face.uncalibrated_probability for face in faces],
-        [face.size_px for face in faces],
+        [JudgedFace(face.uncalibrated_probability, face.size_px, doubt) for face in faces],
         THRESHOLDS,
-        least_face_px=48,
-        least_frames=5 if len(faces) > 1 else 1,
+        JudgingRules(least_frames=5 if len(faces) > 1 else 1),
     )
-    return judged_person(number, judgement, faces)
+    if judgement.fake_probability is None:
+        faces = [replace(without_numbers(face), doubt=doubt) for face in faces]
+    person = judged_person(number, judgement, faces)
+    kind = "video" if len(faces) > 1 else "picture"
+    return judged_person(number, advised(judgement, person, kind), faces)
 
 
 def made_report(
@@ -57,9 +71,10 @@ def made_report(
     warnings: tuple[str, ...] = (),
 ) -> VideoReport:
     """A report on these people, most suspicious first."""
+    people, judgement = judged_people(people, THRESHOLDS, 32)
     return VideoReport(
         video=name,
-        **vars(judge_video([person.judgement for person in people], 32)),
+        **vars(judgement),
         people=people,
         duration_s=duration_s,
         kind=kind,

@@ -46,7 +46,7 @@ const drawOverlay = () => {
     const box = make("div", "face-box");
     Object.assign(box.style, {left: x0 + "px", top: y0 + "px", width: x1 - x0 + "px",
       height: y1 - y0 + "px", borderWidth: 2 / scale + "px"});
-    const label = make("span", "", face.person + ": " + face.percent);
+    const label = make("span", "", face.person + ": " + (face.percent ?? "not judged"));
     label.style.fontSize = 12 / scale + "px";
     box.append(label);
     overlay.append(box);
@@ -95,7 +95,7 @@ const fillPanel = () => {
       stack.append(crop, heat, ...marks(face, 2));
       figure.append(stack);
     }
-    figure.append(make("figcaption", "", "Person " + face.person + ": " + face.percent +
+    figure.append(make("figcaption", "", "Person " + face.person + ": " + (face.percent ?? "not judged") +
       (face.crop ? "" : " (no picture kept)")));
     faces.append(figure);
   }
