@@ -10,6 +10,6 @@
     threads         threads in which torch computes on one core each
     video_detector  VideoDetector
 
-Tests bear the modules' names, except: config, pipeline, reporting and scoring:
+Tests bear the modules' names, except: config, pipeline and scoring:
 test_video_detector.py. provenance: report/test_evidence.py. threads: media/test_prefetch.py.
 """

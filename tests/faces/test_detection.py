@@ -98,7 +98,7 @@ def test_nothing_is_passed_over_in_a_picture(both):
 
 def test_a_detector_passes_over_what_gets_no_verdict():
     config = DetectionConfig()
-    assert VideoDetector.untrained(config=config).face_detector.wanted_px == config.least_face_px
+    assert VideoDetector.untrained(config=config).face_detector.wanted_px == 48
 
 
 # Crops around one face.
