@@ -4,6 +4,7 @@
     changes        where two crops differ
     degradations   what cameras and networks do to a crop, at random
     distortions    the seven distortions of the robustness test
+    donors         the donor of a blend: a face in a similar pose
     facial_swap    multi-scale facial swap
     self_blending  forgeries made of genuine pictures only
 

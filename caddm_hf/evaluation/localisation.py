@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from ..augmentation.degradations import TrainingDegradations
+from ..augmentation.donors import DONOR_CANDIDATES, face_pose, most_similar
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample
 from ..augmentation.self_blending import cross_blend, self_blend
 from ..dataset.schema import FrameDataError
@@ -35,9 +36,6 @@ from ..metrics.heatmap_metrics import (
 from ..metrics.video_metrics.video_scores import area_under_roc
 from ..model.face_alignment import (
     AlignmentJitter,
-    fit_similarity,
-    template_points,
-    transform_points,
 )
 from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
@@ -58,7 +56,6 @@ SIDE = 112  # heatmaps and masks are compared at this size
 THRESHOLDS = np.linspace(0, 0.98, 50)
 CLOSING = 9  # px of a 224 px crop: specks inside a mask that happen to look the same are filled
 CENTRE_WIDTH = 0.2  # standard deviation of the centre's bump, as a share of the crop
-DONOR_CANDIDATES = 8
 MISSING_GRAD_CAM = "not measured: the library grad-cam is not installed (pip install grad-cam)"
 
 
@@ -115,7 +112,7 @@ def make_swaps(
         FrameDataError: not one could be made.
     """
     swaps, failed = [], Counter()
-    poses = np.stack([_pose(face.points_xy) for face in faces])
+    poses = np.stack([face_pose(face.points_xy) for face in faces])
     for number, face in enumerate(faces):
         for forgery in FORGERIES:
             for scale_number, (scale, window_wh) in enumerate(SCALES.items()):
@@ -166,17 +163,12 @@ def _forge(
         others = [n for n in candidates if faces[n].video_id != face.video_id]
         if not others:
             return None
-        # Of a few others the one who looks the most in the same direction, as in training.
-        distance = [np.abs(poses[n] - poses[number]).sum() for n in others[:DONOR_CANDIDATES]]
-        donor = faces[others[int(np.argmin(distance))]]
+        others = others[:DONOR_CANDIDATES]
+        donor = faces[others[most_similar(poses[number], [poses[n] for n in others])]]
         sample = cross_blend(
             face.image_rgb, face.points_xy, donor.image_rgb, donor.points_xy, rng, config
         )
     return sample if sample.label == 1 else None
-
-
-def _pose(points_xy: np.ndarray) -> np.ndarray:
-    return transform_points(fit_similarity(points_xy, template_points(1)), points_xy)
 
 
 def _mask(sample: TrainingSample) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""What training sees, in which order, and why it never depends on who computes it.
+"""Training samples and evaluation crops of the rows of a collection, and their loaders.
 
-Every epoch has a plan: which rows are drawn, in which order, and what is made of each. The plan
-is a function of (seed, epoch); everything random about one sample is a function of (seed, epoch,
-position in the epoch). So the number of loader workers and of processes, and whether a run was
-killed in between, change neither the order nor a single pixel.
+The plan of an epoch is a function of (seed, epoch). Everything random about one sample is a
+function of (seed, epoch, position in the epoch), and what a pair shares a function of (seed, epoch,
+number of the pair). So neither the order nor a pixel depends on the number of loader workers and
+processes, or on interruptions.
 """
 
 from collections.abc import Iterator
@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from ..augmentation.donors import DONOR_CANDIDATES, face_pose, most_similar
 from ..augmentation.facial_swap import FacialSwapConfig, TrainingSample, make_training_sample
 from ..augmentation.self_blending import cross_blend, self_blend
 from ..core.random_streams import RandomStream, random_generator
 from ..dataset.frame_table import FrameRow, FrameTable
 from ..faces.landmarks import five_points
-from ..model.face_alignment import fit_similarity, template_points, transform_points
 from ..model.image_processing_caddm import CaddmImageProcessor
 from .plan import Draw, Forgery, TrainingPlan
-
-DONOR_CANDIDATES = 8
 
 # How a sample came about: `TrainingSample.kind`, and fakes whose pair could not be swapped.
 UNPAIRED = "fake-unpaired"
@@ -70,7 +68,7 @@ class SampleMaker:
         return random_generator(self.seed, RandomStream.SAMPLE, epoch, position)
 
     def shared_rng(self, draw: Draw) -> np.random.Generator | None:
-        """The generator that both samples of a pair begin with; None where there are no pairs."""
+        """Return the generator of what a pair shares, in its first state; None without pairs."""
         if draw.pair is None:
             return None
         return random_generator(self.seed, RandomStream.PAIR, draw.epoch, draw.pair)
@@ -138,23 +136,15 @@ class TrainingFrames(Dataset):
         return self.maker.sample(row, draw.forgery, rng, donor, self.maker.shared_rng(draw))
 
     def _donor(self, number: int, row: FrameRow, rng: np.random.Generator) -> int:
-        """Of some genuine rows of other videos, the one whose face is turned most alike."""
+        """Choose among some genuine rows of other videos the face in the most similar pose."""
         candidates = rng.choice(self.plan.genuine_rows, DONOR_CANDIDATES)
         source = self.table.source_ids[number]
         others = [c for c in map(int, candidates) if self.table.source_ids[c] != source]
         if not others:
             # A collection of hardly more than one video: any other row, or the row itself.
             others = [int(candidates[0])]
-        pose = _pose(row.points_xy)
-        return min(
-            others, key=lambda other: np.abs(_pose(self.table.landmarks(other)) - pose).sum()
-        )
-
-
-def _pose(points_xy: np.ndarray) -> np.ndarray:
-    """(5, 2) the five points after alignment, in units of the crop: what pose is left in them."""
-    five_xy = five_points(points_xy)
-    return transform_points(fit_similarity(five_xy, template_points(1)), five_xy)
+        poses = [face_pose(self.table.landmarks(other)) for other in others]
+        return others[most_similar(face_pose(row.points_xy), poses)]
 
 
 class EvaluationFrames(Dataset):
