@@ -199,9 +199,9 @@ def test_dry_run(tmp_path: Path, tree: Path, videos: MadeVideos, capsys) -> None
     [
         (["nosuch", "--root", "x"], "invalid choice: 'nosuch'"),
         (["folder"], "required: --root"),
-        (["folder", "--root", "x"], "--out or --push_to_hub is needed"),
+        (["folder", "--root", "x"], "--out or --push-to-hub is needed"),
         (["folder", "--root", "x", "--out", "y"], "'x' is not a folder"),
-        (["folder", "--root", ".", "--push_to_hub", "me"], "must have the form user/name"),
+        (["folder", "--root", ".", "--push-to-hub", "me"], "must have the form user/name"),
         (["folder", "--root", ".", "--out", "y", "--frames", "0"], "between 1 and 4096"),
     ],
 )
@@ -232,8 +232,8 @@ def test_a_collection_elsewhere(tmp_path: Path, videos: MadeVideos, capsys) -> N
     root = make_folder(tmp_path / "tree", videos)
     assert folder_run(root, tmp_path / "out") == 0
     fixed = ["folder", "--root", str(root), "--out", "memory://there", "--frames", "2"]
-    assert main([*fixed, "--push_to_hub", "alice/frames"]) == 2
-    assert "--push_to_hub needs an --out on this machine" in capsys.readouterr().err
+    assert main([*fixed, "--push-to-hub", "alice/frames"]) == 2
+    assert "--push-to-hub needs an --out on this machine" in capsys.readouterr().err
     assert main([*fixed, "--workers", "0"]) == 0
     memory = fsspec.filesystem("memory")
     there = {path.removeprefix("/there/"): memory.cat(path) for path in memory.find("/there")}
@@ -250,7 +250,7 @@ def client_push_and_load(root: str) -> dict:
 
     from data_scripts.build_frame_dataset import main
 
-    arguments = ["folder", "--root", root, "--push_to_hub", "alice/frames", "--frames", "2"]
+    arguments = ["folder", "--root", root, "--push-to-hub", "alice/frames", "--frames", "2"]
     statuses = [main([*arguments, "--workers", "0"]) for _ in range(3)]
     arguments[arguments.index("alice/frames")] = "bob/frames"
     statuses.append(main([*arguments, "--workers", "0"]))

@@ -65,10 +65,10 @@ RUN = (
 # Run with these options added, which make them short.
 SHORTENED = {
     "python -m caddm_hf score --output results --workers 1 photos/": "--model path/or/hub-id",
-    "python train_accelerate.py --data DATA --contact_sheet sheet.png": "",
-    "accelerate launch train_accelerate.py --data frames --output_dir runs/first": (
-        "--backbone test_resnet --artifact_width 32 --image_size 64 --use_cpu --batch_size 8 "
-        "--max_steps 2 --dataloader_num_workers 0"
+    "python train_accelerate.py --data DATA --contact-sheet sheet.png": "",
+    "accelerate launch train_accelerate.py --data frames --output-dir runs/first": (
+        "--backbone test_resnet --artifact-width 32 --image-size 64 --use-cpu --batch-size 8 "
+        "--max-steps 2 --dataloader-num-workers 0"
     ),
     "python -m caddm_hf evaluate --model runs/first --data frames other-frames": (
         "--bootstrap-samples 20 --device cpu"
