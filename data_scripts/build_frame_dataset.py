@@ -31,7 +31,8 @@ from caddm_hf.cli.arguments import INTERRUPTED, UNFINISHED, WRONG_USE, Parser, w
 from caddm_hf.core.errors import UserError
 from caddm_hf.core.hub_ids import HUB_ID
 from caddm_hf.dataset.splits import SPLITS
-from caddm_hf.guard.engines import ENGINES, Engine, EngineError, LostHandler, open_engine
+from caddm_hf.guard.engines import Engine, EngineError, LostHandler, open_engine
+from caddm_hf.guard.limits import ENGINES
 from caddm_hf.guard.pool import ended_by_sigterm
 from caddm_hf.preparation.collection import (
     Collection,

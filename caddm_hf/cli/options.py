@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ..core.options import option
-from ..guard.engines import ENGINES
+from ..guard.limits import ENGINES
 from ..runtime.names import BACKENDS, describe_backends
 
 OUTPUT_FORMATS = ("jsonl", "parquet")

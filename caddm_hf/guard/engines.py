@@ -29,7 +29,6 @@ from .limits import GuardLimits, JobFailedError, StartError, WorkerLostError
 from .messages import decode, encode
 from .pool import WorkerPool
 
-ENGINES = ("processes", "ray")
 JOBS_AHEAD = 2  # submitted for each worker, so that no worker waits for its next job
 MAX_BLOCKS = 10_000  # into which Ray Data divides the jobs
 

@@ -6,6 +6,8 @@ from typing import Literal
 from ..core.errors import UserError
 from ..media.limits import MediaError
 
+# Where jobs run (`engines`). Named here for command lines, whose --help imports no numpy.
+ENGINES = ("processes", "ray")
 Cause = Literal["died", "killed", "memory", "time", "silent", "answer"]
 
 
