@@ -19,8 +19,7 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 import train_accelerate
 from caddm_hf import CaddmForDeepfakeDetection, CaddmImageProcessor
 from caddm_hf.checkpoint.imagenet import LITE0_PACKAGE
-from caddm_hf.checkpoint.publish import open_repository
-from caddm_hf.core.errors import TrainingError
+from caddm_hf.checkpoint.publish import PublishError, open_repository
 from caddm_hf.dataset.opening import open_split
 from caddm_hf.model.face_alignment import template_points
 from caddm_hf.training.checkpoints import LOG_FILE, read_log
@@ -339,5 +338,5 @@ def test_a_push_that_cannot_work_is_refused_before_training(
     assert not output.exists()
     # Offline, as all tests are: nobody answers.
     monkeypatch.setattr("caddm_hf.checkpoint.publish.get_token", lambda: "token")
-    with pytest.raises(TrainingError, match="does not let us push"):
+    with pytest.raises(PublishError, match="does not let us push"):
         open_repository(HUB_NAME, private=False)

@@ -1,10 +1,11 @@
 """Training straight from a collection on a Hub: downloaded, and read as a stream."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.fake_hub.server import LocalHub
+from support.fake_hub.server import LocalHub, local_hub
 from support.training_runs import TINY
 
 NAME = "alice/frames"
@@ -35,18 +36,25 @@ def train_two_steps(output: str, *more: str) -> dict:
     return {"status": status, "tensors": len(tensors)}
 
 
+@pytest.fixture(scope="module")
+def stocked_hub(tmp_path_factory) -> Iterator[LocalHub]:
+    """A Hub on which alice has the collection; bob may not read it."""
+    folder = tmp_path_factory.mktemp("stocked")
+    with local_hub(users={"tok-alice": "alice", "tok-bob": "bob"}) as hub:
+        hub.run_client(push_collection, folder / "home", "tok-alice", [str(folder / "made")])
+        yield hub
+
+
 @pytest.mark.parametrize("streaming", [False, True])
-def test_training_from_a_hub(hub: LocalHub, tmp_path: Path, streaming: bool):
-    home = tmp_path / "home"
-    hub.run_client(push_collection, home, "tok-alice", [str(tmp_path / "made")])
+def test_training_from_a_hub(stocked_hub: LocalHub, tmp_path: Path, streaming: bool):
     more = (
         ["--streaming", "--lr_scheduler_type", "cosine", "--eval_steps", "2"] if streaming else []
     )
     arguments = [str(tmp_path / "run"), *more]
-    done = hub.run_client(train_two_steps, tmp_path / "other", "tok-alice", arguments)
+    done = stocked_hub.run_client(train_two_steps, tmp_path / "other", "tok-alice", arguments)
     assert done["status"] == 0
     assert done["tensors"] > 0
-    refused = hub.run_client(
+    refused = stocked_hub.run_client(
         train_two_steps, tmp_path / "bob", "tok-bob", [str(tmp_path / "no"), *more]
     )
     assert refused["status"] == 2

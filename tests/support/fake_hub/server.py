@@ -19,11 +19,9 @@ Xet (the client uses HTTP instead), `.gitignore` on the server.
 """
 
 import http.server
-import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -37,15 +35,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from support.fake_hub import reads as hub_reads  # noqa: F401  (registers its endpoints)
 from support.fake_hub import writes as hub_writes  # noqa: F401
+from support.fake_hub.clients import call_in_client
 from support.fake_hub.protocol import HubState, Request, Response, json_response
 from support.fake_hub.storage import HubError, Repository
-
-# What `LocalHub.run_client` has a new process do.
-_CALL = """
-import importlib, json, sys
-function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
-print("\\n" + json.dumps(function(*json.loads(sys.argv[3]))))
-"""
 
 
 @dataclass(frozen=True)
@@ -149,22 +141,12 @@ class LocalHub:
             What the function returns, by way of JSON.
 
         Raises:
-            RuntimeError: If the process fails; with what it wrote to stderr.
+            RuntimeError: If the process fails; with what it printed.
         """
         home.mkdir(parents=True, exist_ok=True)
         environment = self.environment(home, token)
         environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(path) for path in sys.path)
-        call = [function.__module__, function.__name__, json.dumps(args)]
-        process = subprocess.run(
-            [sys.executable, "-c", _CALL, *call],
-            env=environment,
-            cwd=home,
-            capture_output=True,
-            text=True,
-        )
-        if process.returncode != 0:
-            raise RuntimeError(f"{function.__name__} failed in its process:\n{process.stderr}")
-        return json.loads(process.stdout.splitlines()[-1])
+        return call_in_client(function, args, environment, home)
 
     def fail_next(
         self,
