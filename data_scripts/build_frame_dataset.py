@@ -272,7 +272,7 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     total = sum(len(group.records) for group in collection.plan.groups)
     waiting = sum(len(job.group.records) for job in pieces)
     # File systems elsewhere may ask for credentials; local files do not.
-    remote = "://" in options.root or "://" in options.out
+    remote = "://" in options.root or "://" in collection.out
     with open_engine(
         options.engine, options.workers, options.ray_address, keep_secrets=remote
     ) as engine:
