@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from skimage import data
 
 from caddm_hf.cli.main import main
 from caddm_hf.cli.score import _score_one, failure_dict, report_line
+from caddm_hf.detector.config import DetectionConfig
+from caddm_hf.detector.guarded import DetectorSource, GuardedDetector
 from caddm_hf.media.limits import MediaError
 from support.made_crashes import crashing_environment
 from support.made_media import claim_mp4_duration, write_audio, write_video
@@ -27,6 +31,24 @@ def run(*arguments: str, environment: dict | None = None) -> subprocess.Complete
         text=True,
         env={**os.environ, **(environment or {})},
     )
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[GuardedDetector]:
+    """What `score --frames 6` starts."""
+    with GuardedDetector(DetectorSource(config=DetectionConfig(frames=6))) as detector:
+        yield detector
+
+
+@pytest.fixture
+def one_worker(running, monkeypatch) -> None:
+    """`score --frames 6` finds its worker started: the libraries take seconds to load."""
+
+    def found(source: DetectorSource) -> nullcontext:
+        assert source == DetectorSource(config=DetectionConfig(frames=6))
+        return nullcontext(running)
+
+    monkeypatch.setattr("caddm_hf.cli.score.GuardedDetector", found)
 
 
 def lines_of(capsys) -> tuple[list[dict], str]:
@@ -79,21 +101,25 @@ def test_bad_files_give_one_sentence_and_a_status(bad_media, capsys, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_bad_file_alone(bad_media):
-    done = run("score", "--json", bad_media["text"])
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["reason_code"] == "unreadable"
+@pytest.mark.usefixtures("one_worker")
+def test_one_bad_file_alone(bad_media, capsys):
+    assert main(["score", "--frames", "6", "--json", str(bad_media["text"])]) == 1
+    (line,), errors = lines_of(capsys)
+    assert line["reason_code"] == "unreadable"
+    assert "0/1" not in errors  # no progress bar
 
 
+@pytest.mark.usefixtures("one_worker")
 def test_clips_without_a_verdict_are_no_errors(empty_clip, tmp_path, capsys):
     one = write_video(tmp_path / "one.mp4", [data.astronaut()[:400]])
-    assert main(["score", "--json", str(empty_clip), str(one)]) == 0
+    assert main(["score", "--frames", "6", "--json", str(empty_clip), str(one)]) == 0
     (nobody, single), _ = lines_of(capsys)
     assert (nobody["verdict"], nobody["reason_code"]) == ("cannot_tell", "no_face")
     assert (single["verdict"], single["reason_code"]) == ("cannot_tell", "too_few_frames")
     assert single["frames_sampled"] == 1
 
 
+@pytest.mark.usefixtures("one_worker")
 def test_one_bad_file_does_not_stop_the_rest(bad_media, face_clip, face_picture, capsys):
     files = [face_clip, bad_media["text"], face_picture]
     assert main(["score", "--json", "--frames", "6", *map(str, files)]) == 1
@@ -106,12 +132,13 @@ def test_one_bad_file_does_not_stop_the_rest(bad_media, face_clip, face_picture,
     assert len(person["frames"]) == 6
 
 
+@pytest.mark.usefixtures("one_worker")
 def test_folder_is_searched_for_media(face_clip, face_picture, tmp_path, capsys):
     (tmp_path / "sub").mkdir()
     (tmp_path / "b.mp4").write_bytes(face_clip.read_bytes())
     (tmp_path / "sub" / "a.PNG").write_bytes(face_picture.read_bytes())
     (tmp_path / "notes.txt").write_text("not media")
-    assert main(["score", "--json", "--frames", "5", str(tmp_path)]) == 0
+    assert main(["score", "--json", "--frames", "6", str(tmp_path)]) == 0
     lines, errors = lines_of(capsys)
     assert [Path(line["video"]).name for line in lines] == ["b.mp4", "a.PNG"]
     assert "2/2" in errors  # the progress bar
@@ -137,6 +164,7 @@ def test_many_videos_into_a_folder(face_clip, tmp_path, capsys):
     assert "--output" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("one_worker")
 def test_text_output_is_one_line_a_video(face_clip, empty_clip, capsys):
     assert main(["score", "--frames", "6", str(face_clip), str(empty_clip)]) == 0
     first, second = capsys.readouterr().out.splitlines()

@@ -96,11 +96,17 @@ def test_workers_compute_on_one_core_and_leave_this_thread_as_it_was():
 
 
 def test_work_that_waits_is_dropped_when_the_block_is_left():
-    begin = threading.Event()
+    begun, end = threading.Event(), threading.Event()
     dropped: list[Future] = []
+
+    def work() -> bool:
+        begun.set()
+        return end.wait(60)
+
     with worker_threads(1) as workers:
-        running = workers.submit(begin.wait, 60)
+        running = workers.submit(work)
         dropped += [workers.submit(print) for _ in range(3)]
-        threading.Timer(0.2, begin.set).start()
+        assert begun.wait(60)
+        threading.Timer(0.2, end.set).start()
     assert running.result() is True
     assert all(future.cancelled() for future in dropped)
