@@ -13,6 +13,7 @@ A recipe is a list of sources. Each has a name, which becomes the column `datase
     - name: FaceForensics++
       data: ffpp
       rows: 5000                                         # only the first of each split
+      seen: 400                                          # of these none is held apart
       lists: {choose: val.json, calibrate: test.json}    # ids of source videos; the rest is "train"
 
 A source has `parts`, or `shares` or `lists` of its training split. The parts are `train`, `choose`
@@ -38,6 +39,7 @@ from ..dataset.splits import SPLITS
 
 PARTS = ("train", "choose", "calibrate")
 HELD_APART = "held_apart"
+LEFT_OUT = "left_out"
 FILES = {"train": "train-00000.parquet"} | {part: f"{part}.parquet" for part in PARTS[1:]}
 KEPT_COLUMNS = ("image", "source_image", "landmarks")
 DIVISIONS = ("parts", "shares", "lists")
@@ -58,6 +60,8 @@ class Source:
         genuine: whether the rows are genuine pictures without labels.
         group: the column of a genuine source whose values stay in one part.
         rows: how many rows of each split are used, from the beginning; None for all.
+        seen: how many rows of each split, from the beginning, the model to start from was trained
+            on. Of these the ones that would be held apart are left out.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Source:
     genuine: bool = False
     group: str | None = None
     rows: int | None = None
+    seen: int = 0
 
     @property
     def splits(self) -> Sequence[str]:
@@ -137,6 +142,8 @@ def _read_source(item: object, number: int) -> Source:
         raise wrong("may have a group, the name of a column, only if it is genuine")
     if source.rows is not None and (type(source.rows) is not int or source.rows < 1):
         raise wrong("must have a positive number as rows")
+    if type(source.seen) is not int or source.seen < 0:
+        raise wrong("must have a number of rows as seen")
     return source
 
 
@@ -149,28 +156,31 @@ def join_collections(recipe: Sequence[Source], root: Path, out: Path) -> Counts:
         out: the folder for the files, made if need be.
 
     Returns:
-        the rows of each part by source; every used row is in exactly one part.
+        the rows of each part by source, and those left out; every used row is in exactly one.
 
     Raises:
         FrameDataError: a source is missing or cannot be used, a part is empty, or a video is in
             two parts.
     """
     collected: dict[str, list[datasets.Dataset]] = {part: [] for part in PARTS}
-    counts: Counts = {part: {} for part in PARTS}
+    counts: Counts = {part: {} for part in (*PARTS, LEFT_OUT)}
     for source in recipe:
         part_of: dict[str, str] = {}
         for split in source.splits:
             rows = _open_source(source, split, root)
             chosen = choose_parts(source, split, rows["source_video_id"][:], root)
+            for number in range(min(source.seen, len(chosen))):
+                chosen[number] = "train" if chosen[number] == "train" else LEFT_OUT
             for video_id, part in zip(rows["video_id"][:], chosen, strict=True):
                 if part_of.setdefault(video_id, part) != part:
                     raise FrameDataError(
                         f"Video '{video_id}' is in two parts, {part_of[video_id]} and {part}."
                     )
-            for part in PARTS:
+            for part in (*PARTS, LEFT_OUT):
                 numbers = np.flatnonzero(np.array(chosen) == part)
-                if len(numbers):
+                if len(numbers) and part in PARTS:
                     collected[part].append(rows.select(numbers))
+                if len(numbers):
                     counts[part][source.name] = counts[part].get(source.name, 0) + len(numbers)
     empty = next((part for part in PARTS if not collected[part]), None)
     if empty is not None:

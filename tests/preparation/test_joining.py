@@ -178,3 +178,20 @@ def test_the_script_prints_the_counts_or_one_sentence(root: Path, tmp_path: Path
     assert capsys.readouterr().err.startswith("error: Recipe ")
     with pytest.raises(SystemExit, match="2"):
         script.main([str(recipe), "--root", str(tmp_path / "none"), "--out", "x"])
+
+
+def test_rows_seen_before_are_never_held_apart(root: Path, tmp_path: Path):
+    portraits = {"name": "P", "data": "portraits", "genuine": True}
+    shares = {"choose": 0.4, "calibrate": 0.4}
+    both = {"name": "B", "data": "both", "parts": {"train": "train", "validation": "held_apart"}}
+    counts = {}
+    for name, seen in (("none", 0), ("some", VIDEOS)):
+        recipe = write_recipe(tmp_path, [both, portraits | {"shares": shares, "seen": seen}])
+        counts[name] = join_collections(read_recipe(recipe), root, tmp_path / name)
+    held = [f"P/train-{number:06d}" for number in range(VIDEOS)]
+    for part in ("choose", "calibrate"):
+        found = datasets.Dataset.from_parquet(str(tmp_path / "some" / f"{part}.parquet"))
+        assert not set(found["video_id"][:]) & set(held)
+    assert counts["some"]["train"]["P"] == counts["none"]["train"]["P"]
+    total = {name: sum(of.get("P", 0) for of in found.values()) for name, found in counts.items()}
+    assert total["some"] == total["none"]
