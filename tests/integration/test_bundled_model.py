@@ -15,6 +15,7 @@ from caddm_hf.core.errors import ModelError
 from caddm_hf.detector.video_detector import VideoDetector
 from caddm_hf.model.face_alignment import transform_points
 from caddm_hf.page.examples import SWAPPED_HALF_AXES_XY, SWAPPED_MIDDLE_XY, make_examples
+from caddm_hf.preparation.joining import read_recipe
 from caddm_hf.report.verdicts import Verdict
 from caddm_hf.training.arguments import parse_training_config
 from caddm_hf.training.config import TrainingConfig
@@ -89,19 +90,23 @@ def test_a_missing_checkpoint_is_told(monkeypatch):
         bundled_model()
 
 
-def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
-    """With a `python` that only writes down what it is asked."""
-    said = tmp_path / "said"
-    python = tmp_path / "python"
+def commands_of(script: str, arguments: list[str], folder: Path) -> list[list[str]]:
+    """What a training script runs, with a `python` that only writes down what it is asked."""
+    said = folder / "said"
+    python = folder / "python"
     python.write_text(f'#!/bin/sh\nprintf "%s\\t" "$@" >> {said}\necho >> {said}\n')
     python.chmod(0o755)
-    script = BUNDLED_MODEL.parent / "train_lite0.sh"
     subprocess.run(
-        ["sh", script, "DATA", "PARTS", "PORTRAITS", "PRESS", "OUT"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        ["sh", BUNDLED_MODEL.parent / script, *arguments],
+        env={"PATH": f"{folder}:{os.environ['PATH']}"},
         check=True,
     )
-    commands = [line.split("\t")[:-1] for line in said.read_text().splitlines()]
+    return [line.split("\t")[:-1] for line in said.read_text().splitlines()]
+
+
+def test_the_script_of_the_start_gives_commands_that_parse(tmp_path: Path):
+    arguments = ["DATA", "PARTS", "PORTRAITS", "PRESS", "OUT"]
+    commands = commands_of("train_lite0.sh", arguments, tmp_path)
     *before, join, fourth, fifth, sixth, last, calibrate = commands
     trainings = [*before, fourth, fifth, sixth, last]
     assert {words[0] for words in trainings} == {"train_accelerate.py"}
@@ -113,17 +118,40 @@ def test_the_training_script_gives_commands_that_parse(tmp_path: Path):
     assert [stage.initial_model for stage in chain[1:]] == [s.output_dir for s in chain[:-1]]
     assert mixed_in.initial_model == published.initial_model == chain[-1].output_dir
     assert published.mixed_model == mixed_in.output_dir
+    assert calibrate[:3] == ["-m", "caddm_hf", "calibrate"]
+
+
+def test_the_training_script_repeats_the_recorded_options(tmp_path: Path):
+    """One command makes everything, from the data folder to the calibrated model."""
+    (tmp_path / "data" / "FaceForensics++").mkdir(parents=True)
+    (tmp_path / "programs").mkdir()
+    out = tmp_path / "out"
+    arguments = [str(tmp_path / "data"), str(out)]
+    commands = commands_of("train_world.sh", arguments, tmp_path / "programs")
+    split, *start, c23, c40, join, training, calibrate = commands
+    assert split[0] == "data_scripts/split_by_source.py"
+    assert [words[0] for words in (c23, c40)] == ["data_scripts/build_frame_dataset.py"] * 2
+    assert join[0] == "data_scripts/join_collections.py"
+    made = {Path(words[words.index("--out") + 1]).name for words in (c23, c40)}
+    sources = read_recipe(BUNDLED_MODEL.parent / "world.yaml")
+    assert made <= {source.data for source in sources}
+    assert (out / "sources" / "FaceForensics++").exists()
+    published = parse_training_config(training[1:])
+    last = [words for words in start if words[0] == "train_accelerate.py"][-1]
+    assert published.initial_model == parse_training_config(last[1:]).output_dir
+    assert published.data == join[join.index("--out") + 1]
     metadata = json.loads((BUNDLED_MODEL / "training_metadata.json").read_text())
     recorded, command = metadata["options"], metadata["command"]
-    assert command[command.index("--initial_share") + 1] == str(stages[-1].initial_share)
-    assert command[command.index("--max_steps") + 1] == str(stages[-1].max_steps)
+    for option in ("initial_share", "max_steps", "stop_after_steps"):
+        assert command[command.index(f"--{option}") + 1] == str(getattr(published, option))
     # Options that the checkpoint is older than keep their defaults.
     defaults = TrainingConfig(data="DATA", output_dir="OUT").fixed_options()
     differing = {
         name
-        for name, value in stages[-1].fixed_options().items()
+        for name, value in published.fixed_options().items()
         if recorded.get(name, defaults[name]) != value
-        and name not in ("data", "validation_data", "genuine_data", "initial_model")
+        and name not in ("data", "validation_data", "initial_model")
     }
     assert differing == set()
     assert calibrate[:3] == ["-m", "caddm_hf", "calibrate"]
+    assert calibrate[calibrate.index("--model") + 1] == published.output_dir
