@@ -43,6 +43,7 @@ ONLY_READ = {
     "python benchmarks/": "tests/integration/test_benchmarks.py",
     "python data_scripts/split_by_source.py": "tests/dataset/test_genuine.py",
     "python data_scripts/join_genuine_pictures.py": "tests/dataset/test_genuine.py",
+    "python data_scripts/join_collections.py": NO_DATASET + ": tests/preparation/test_joining.py",
     "python data_scripts/build_frame_dataset.py": NO_DATASET + ": tests/preparation/test_build.py",
     "accelerate launch": LONG + "tests/integration/test_training_distributed.py",
     "torchrun": LONG + "tests/cli/test_evaluate.py",
