@@ -36,18 +36,18 @@ except ImportError:  # Windows has no such limits
 HEARTBEAT_EVERY_S = 1.0
 LOOK_FOR_STOP_EVERY_S = 0.1
 MAX_DETAILS = 4000  # characters of an error and of its traceback that are sent
-# A worker without a parent exits this long after its job should have ended.
+# A worker whose parent is gone exits this long after the time limit of its job.
 ORPHAN_GRACE_S = 60.0
-PARENT_EXITS_WITHIN_S = 0.2  # after it has closed its end of the connection
+PARENT_EXITS_WITHIN_S = 0.2  # after the parent has closed its end of the connection
 # Linux: how readily the kernel kills a process when memory is short, up to 1000. A worker is to
 # be killed before its parent.
 OOM_SCORE = "800"
 
-# In the messages of torch and OpenCV about an allocation that fails.
+# Parts of the error messages of torch and OpenCV when an allocation fails.
 NO_MEMORY = ("can't allocate memory", "Insufficient memory")
 
 TERMINATED = 143  # 128 + SIGTERM, as shells report it
-# Blocked by the parent while it starts a worker.
+# The parent blocks these signals while it starts a worker.
 CHILD_SIGNALS = {
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 }
@@ -76,8 +76,8 @@ def run_worker(
         connection: to the parent.
         load: called once; its result is called with each job.
         folder: for temporary files; deleted when the parent exits, for whatever reason.
-        limits: kept by the parent. The worker itself limits allocations beyond what loading took
-            (Linux), and the time of a job in case the parent is gone.
+        limits: enforced by the parent. The worker itself limits allocations after loading (Linux),
+            and the time of a job in case the parent is gone.
         keep_secrets: whether jobs need the secrets in the environment, too.
     """
     leave = _exit_with_the_parent(folder)
@@ -150,7 +150,7 @@ class _Parent:
 
     def answer(self, handle: Handle) -> None:
         number = self._number
-        # Runs in a thread of C, which Python code that hangs cannot hold up.
+        # A thread of C enforces the limit, even if Python code hangs.
         faulthandler.dump_traceback_later(self._max_job_s, exit=True)
         try:
             self.send("result", number, handle(self._job, self._progress))
@@ -194,7 +194,7 @@ class _Parent:
         self.send("step", self._number, name)
 
     def _raise_if_stopped(self) -> None:
-        # A job may use several threads, and leave one behind: only one at a time may read.
+        # A job may use several threads, or leave one running. Only one thread at a time may read.
         if not self._stop and self._reading.acquire(blocking=False):
             try:
                 while self._connection.poll():
@@ -211,7 +211,7 @@ def is_want_of_memory(error: BaseException) -> bool:
 
 
 def remove_secrets() -> None:
-    """Remove variables from the environment whose names are those of secrets.
+    """Remove environment variables whose names suggest a secret.
 
     Jobs read hostile files, and need neither the Hub's token nor the page's password.
     """
@@ -249,8 +249,8 @@ def _exit_with_the_parent(folder: str) -> Callable[[], NoReturn]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = [lambda: wait_for_objects([parent.sentinel])]
     if hasattr(signal, "pthread_sigmask"):
-        # All threads block the signals, so that one of them receives those sent to the process,
-        # whatever the main thread is busy with.
+        # All threads block the signals, so that `sigwait` in its own thread receives them even
+        # while the main thread is busy.
         signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_SIGNALS)
         events.append(lambda: signal.sigwait(CHILD_SIGNALS - {signal.SIGINT}))
     for event in events:
@@ -261,7 +261,7 @@ def _exit_with_the_parent(folder: str) -> Callable[[], NoReturn]:
 
 
 def _silence_native_code() -> None:
-    """Discard all output: decoders' messages about a damaged file do not help its owner."""
+    """Discard all output: decoders' messages about a damaged file do not help the user."""
     if sys.stderr is not None:
         sys.stderr.flush()
     with open(os.devnull, "w") as nothing:

@@ -4,11 +4,11 @@
         for result in engine.map(function, jobs):
             ...
 
-Results come as they are ready. A job is a call of a module's function with one picklable
-argument; its result is JSON values and arrays, as `messages.encode` accepts them. What must not be
-lost, a job writes itself. Data preparation and scoring at scale run on these engines, in the
-workers of `pool`: a job whose file crashes, hangs or bloats its worker costs that job, and `lost`
-decides what to do about it.
+Results are yielded as they are ready. A job is a call of a module-level function with one picklable
+argument. Its result is JSON values and arrays, as `messages.encode` accepts them. A job must itself
+write to disk what must not be lost. Data preparation and scoring at scale run on these engines, in
+the workers of `pool`. If a file crashes, hangs or bloats a worker, only its job is lost, and the
+callback `lost` decides what replaces the result.
 """
 
 import logging
@@ -30,7 +30,7 @@ from .messages import decode, encode
 from .pool import WorkerPool
 
 JOBS_AHEAD = 2  # submitted for each worker, so that no worker waits for its next job
-MAX_BLOCKS = 10_000  # into which Ray Data divides the jobs
+MAX_BLOCKS = 10_000  # the most blocks into which Ray Data divides the jobs
 
 
 class EngineError(UserError):
@@ -44,7 +44,7 @@ class Retry:
     job: Any
 
 
-# Called with a job and how its worker was lost. Returns a result in its place, or `Retry`.
+# Called with a job and the error that lost its worker. Returns a substitute result, or `Retry`.
 LostHandler = Callable[[Any, WorkerLostError], Any]
 
 
@@ -60,7 +60,7 @@ class Engine(Protocol):
         """Run `function(job)` for each job, and yield the results as they are ready.
 
         Args:
-            function: of a module, as is `lost`.
+            function: defined at module level, as is `lost`.
             jobs: picklable.
             lost: called for a job whose worker was lost. Without it such a job ends the run.
 
@@ -81,11 +81,11 @@ def open_engine(
     load: Callable[[], object] | None = None,
     keep_secrets: bool = True,
 ) -> Engine:
-    """An engine to be used in a `with` statement.
+    """Return an engine for use in a `with` statement.
 
     Args:
         name: "processes" or "ray".
-        workers: how many jobs run at once; None for one a core. With "processes", 0 runs the
+        workers: how many jobs run at once; None for one per core. With "processes", 0 runs the
             jobs in this process.
         ray_address: of an existing cluster; None for that of `RAY_ADDRESS`, or else a new one on
             this machine.
@@ -119,7 +119,7 @@ class SameProcess:
 class ProcessEngine:
     """Runs jobs in a `WorkerPool` on this machine. Workers exit with this process.
 
-    Arguments as of `open_engine`.
+    The arguments are those of `open_engine`.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class ProcessEngine:
 
 
 def load_functions(load: Callable[[], object] | None = None) -> Handle:
-    """For a worker whose jobs are functions with their arguments."""
+    """Return the handler of a worker whose jobs are (function, argument) pairs."""
     if load is not None:
         load()
     return _call
@@ -183,7 +183,7 @@ def _outcome(
     job: Any,
     lost: LostHandler | None,
 ) -> Any:
-    """The result of a job, or of the job that `lost` puts in its place."""
+    """Return the result of a job, or what `lost` substitutes for it."""
     while True:
         try:
             return run((function, job))
@@ -219,7 +219,7 @@ class RayEngine:
 
     def __init__(self, workers: int | None, address: str | None):
         self._workers = workers
-        # By default Ray reports its use to its makers.
+        # By default Ray sends usage statistics to its developers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
             import ray
@@ -229,7 +229,7 @@ class RayEngine:
                 "The engine 'ray' needs the package ray: pip install 'ray[data]'."
             ) from None
         self._ray = ray
-        package = Path(__file__).resolve().parents[1]  # it has all that jobs need
+        package = Path(__file__).resolve().parents[1]  # has everything that jobs import
         try:
             ray.init(
                 address=address,
@@ -251,7 +251,7 @@ class RayEngine:
     def map(
         self, function: Callable[[Any], Any], jobs: Iterable[Any], lost: LostHandler | None = None
     ) -> Iterator[Any]:
-        """As `Engine.map`; jobs run in a worker of their own only if `lost` is given."""
+        """As `Engine.map`. Jobs run in a separate worker process only if `lost` is given."""
         rows = [{"job": pickle.dumps(job)} for job in jobs]
         if not rows:
             return
@@ -269,7 +269,7 @@ class RayEngine:
 def _run_pickled(
     function: Callable[[Any], Any], lost: LostHandler | None, row: dict[str, bytes]
 ) -> dict[str, bytes]:
-    """Run a job in a process of Ray's."""
+    """Run a job in a Ray process."""
     job = pickle.loads(row["job"])
     run = function if lost is None else partial(_outcome, _own_pool().run, function, lost=lost)
     return {"result": encode(GuardLimits().answer_bytes, "result", 0, run(job))}
@@ -277,5 +277,5 @@ def _run_pickled(
 
 @lru_cache(maxsize=1)
 def _own_pool() -> WorkerPool:
-    """A pool in each of Ray's processes, closed when that process exits."""
+    """Return this Ray process's pool, which is closed when the process exits."""
     return WorkerPool(load_functions, keep_secrets=True)

@@ -6,7 +6,7 @@ from typing import Literal
 from ..core.errors import UserError
 from ..media.limits import MediaError
 
-# Where jobs run (`engines`). Named here for command lines, whose --help imports no numpy.
+# Names of the engines. Defined here so that `--help` need not import numpy.
 ENGINES = ("processes", "ray")
 Cause = Literal["died", "killed", "memory", "time", "silent", "answer"]
 
@@ -34,12 +34,12 @@ class GuardLimits:
 
 
 class WorkerLostError(MediaError):
-    """A worker was lost during a job. The message is one sentence for the file's owner.
+    """A worker was lost during a job. The message is one sentence for the user.
 
     Attributes:
         cause: "died" (it crashed), "killed" (by the system, twice), "memory", "time", "silent",
             or "answer" (the result is too large).
-        limits: those that applied.
+        limits: the limits that applied.
         step: the name of the job's last step, "" if it has none.
     """
 
@@ -53,7 +53,7 @@ class WorkerLostError(MediaError):
         return type(self), (self.cause, self.limits, self.step)
 
     def about(self, subject: str) -> "WorkerLostError":
-        """The same error with a file's (quoted) name in its message."""
+        """Return the same error with the (quoted) name of a file in its message."""
         return type(self)(self.cause, self.limits, self.step, subject)
 
 
@@ -78,7 +78,7 @@ class JobStoppedError(Exception):
 
 
 class JobFailedError(RuntimeError):
-    """A job raised an unexpected exception. Its worker lives on.
+    """A job raised an unexpected exception. Its worker keeps running.
 
     Attributes:
         details: the end of the traceback, for a log.

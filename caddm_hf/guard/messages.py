@@ -1,7 +1,7 @@
 """Messages from a worker: JSON and raw arrays, checked before use and never unpickled.
 
-A worker that a hostile file has taken over can send any bytes. Reading a message therefore runs no
-code that the bytes name, and takes memory in proportion to their number only.
+A worker that a hostile file has taken over can send any bytes. Reading a message therefore never
+runs code that the bytes name, and needs memory only in proportion to their number.
 
 A message is the length of its JSON (4 bytes, big-endian), the JSON, and the bytes of the arrays one
 after the other. The JSON is `{"arrays": [[dtype, shape], ...], "message": [kind, ...]}`; an array
@@ -16,12 +16,12 @@ import numpy as np
 
 ARRAY_KEY = "$array"
 ARRAY_TYPES = frozenset({"|u1", "<i8", "<f2", "<f4", "<f8"})
-# JSON takes up to about 100 times its size as Python objects, so its values are bounded, too.
+# Parsed JSON takes up to about 100 times its size, so the number of values is limited, too.
 MAX_JSON_BYTES = 2**26
 MAX_VALUES = 4_000_000
 LENGTH = struct.Struct(">I")
 
-# Kind of message -> the types of what follows it. After the first two kinds comes the job's number.
+# Kind of message -> types of its contents. All but the first two kinds start with the job's number.
 CONTENTS: dict[str, tuple[type, ...]] = {
     "ready": (object,),
     "no start": (str,),
@@ -46,7 +46,7 @@ class MessageTooLargeError(MessageError):
 
 
 def encode(max_bytes: int, kind: str, *contents: Any) -> bytes:
-    """The bytes of a message.
+    """Return the bytes of a message.
 
     Args:
         max_bytes: how many bytes the receiver accepts.
@@ -70,7 +70,7 @@ def encode(max_bytes: int, kind: str, *contents: Any) -> bytes:
 
     try:
         message = json.dumps([kind, *contents], default=add_array)
-    except (TypeError, RecursionError) as error:  # keys that are no strings, nesting
+    except (TypeError, RecursionError) as error:  # keys that are no strings, or deep nesting
         raise MessageError(f"A worker cannot return this value: {error}.") from error
     heads = json.dumps([[array.dtype.str, array.shape] for array in arrays])
     header = f'{{"arrays": {heads}, "message": {message}}}'.encode()
@@ -88,10 +88,10 @@ def _acceptable(header: bytes) -> bool:
 
 
 def decode(data: bytes) -> tuple:
-    """The kind of a message and its contents, which have the types in `CONTENTS`.
+    """Return the kind of a message and its contents, which have the types in `CONTENTS`.
 
     Raises:
-        MessageError: `data` is no such message.
+        MessageError: `data` is not a valid message.
     """
     try:
         (length,) = LENGTH.unpack_from(data)
@@ -104,7 +104,7 @@ def decode(data: bytes) -> tuple:
         types = CONTENTS[kind]
     except MessageError:
         raise
-    except Exception as error:  # whatever garbled bytes provoke
+    except Exception as error:  # garbled bytes can raise any exception
         raise MessageError("A message is garbled.") from error
     if len(contents) != len(types) or not all(map(isinstance, contents, types)):
         raise MessageError(f"A message of kind {kind} has other contents than it should.")
@@ -112,7 +112,7 @@ def decode(data: bytes) -> tuple:
 
 
 def _arrays(heads: list, data: bytes, start: int) -> list[np.ndarray]:
-    """Copies of the arrays, which together take up all bytes from `start` on."""
+    """Return copies of the arrays, which must take up all bytes from `start` on."""
     arrays = []
     for dtype, shape in heads:
         if dtype not in ARRAY_TYPES:

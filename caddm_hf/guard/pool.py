@@ -8,11 +8,11 @@ A worker that crashes, uses too much memory or time, or falls silent costs one j
 stays small and starts at once; the model is loaded in the workers.
 
 What is limited, and where:
-- Memory: the parent looks at the resident size ten times a second, on Linux, macOS and Windows. On
-  Linux allocations beyond the limit also fail outright; elsewhere a sudden allocation may exceed
+- Memory: the parent checks the resident size ten times a second, on Linux, macOS and Windows. On
+  Linux, allocations beyond the limit also fail at once; elsewhere a sudden allocation may exceed
   the limit for a tenth of a second.
 - Time: wall-clock seconds of a job or of each step, and seconds without a heartbeat.
-- Files: workers' temporary files lie in a folder that the parent deletes. If the parent is killed,
+- Files: workers keep temporary files in a folder that the parent deletes. If the parent is killed,
   a worker deletes the folder and exits; if all are killed at once, the next pool deletes it.
 - Answers: JSON and arrays (`messages`), limited in size and never unpickled.
 - Secrets: tokens and passwords are removed from a worker's environment before its first job.
@@ -56,8 +56,8 @@ class WorkerPool:
             `progress(stage, done, total)`, and may have an attribute `facts`. The message of a
             `ValueError` that it raises is a sentence for the user.
         limits: what each worker may cost.
-        workers: jobs at once. A worker is started when it is first needed.
-        keep_secrets: whether jobs, too, need the tokens and passwords in the environment.
+        workers: number of jobs at once. A worker is started when it is first needed.
+        keep_secrets: whether tokens and passwords stay in the environment during jobs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class WorkerPool:
         _delete_abandoned_folders()
         self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         lock_file = FileLock(self._folder / LOCK_NAME)
-        with suppress(OSError, NotImplementedError):  # a file system without locks
+        with suppress(OSError, NotImplementedError):  # the file system may not support locks
             lock_file.acquire(blocking=False)
         self._lock = threading.Lock()
         self._alive: set[WorkerProcess] = set()
@@ -93,11 +93,11 @@ class WorkerPool:
         self.close()
 
     def start(self) -> None:
-        """Start a worker, if none runs, without waiting for it."""
+        """Start a worker if none is running, without waiting for it."""
         self._free.put(self._take(None))
 
     def facts(self, stop: threading.Event | None = None) -> Any:
-        """The `facts` of what `load` returned in a worker, waiting for it. None without facts.
+        """Wait until a worker has loaded; return the `facts` of its handler, None without facts.
 
         Raises:
             StartError: no worker can start.
@@ -122,8 +122,8 @@ class WorkerPool:
 
         Raises:
             MediaError: raised by the job.
-            WorkerLostError: the worker was lost. If the system ended it, the job is first tried
-                a second time.
+            WorkerLostError: the worker was lost. If the system killed the worker, the job is
+                retried once before.
             JobStoppedError: `stop` was set, or the pool was closed.
             JobFailedError: the job raised an unexpected exception.
             StartError: no worker can start.
@@ -146,7 +146,7 @@ class WorkerPool:
             raise
 
     def close(self) -> None:
-        """End all workers, whether they have jobs or not, and delete their files."""
+        """Kill all workers, busy or not, and delete their files."""
         self._close()
 
     @contextmanager
@@ -158,7 +158,7 @@ class WorkerPool:
             self._free.put(worker)
 
     def _take(self, stop: threading.Event | None) -> WorkerProcess:
-        """A free worker that runs; a lost one is replaced."""
+        """Wait for a free worker, replace it if it is dead, and return it."""
         while True:
             if self._closed.is_set() or (stop is not None and stop.is_set()):
                 raise JobStoppedError
@@ -201,24 +201,24 @@ def _end_all(
 
 
 def _delete_abandoned_folders() -> None:
-    """Delete the folders of pools that were killed with their workers: their locks are free."""
+    """Delete the folders of pools that were killed with their workers (their locks are free)."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
         try:
             facts = folder.lstat()
-            new = time.time() - facts.st_mtime < OLD_AFTER_S  # its lock may be about to be taken
+            new = time.time() - facts.st_mtime < OLD_AFTER_S  # its pool may not have locked it yet
             if new or not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
                 continue
             with FileLock(folder / LOCK_NAME, blocking=False):
                 shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, AttributeError, NotImplementedError):  # in use; Windows; no locks there
+        except (OSError, AttributeError, NotImplementedError):  # in use; Windows; no locks
             continue
 
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP raise SystemExit(143) in the main thread, so that `with` blocks end.
+    """Make SIGTERM and SIGHUP raise SystemExit(143), so that `with` blocks clean up.
 
-    In another thread this does nothing.
+    Has no effect outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

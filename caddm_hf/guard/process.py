@@ -30,21 +30,21 @@ from .limits import (
 )
 from .messages import MessageError, decode
 
-TICK_S = 0.1  # between two looks at the limits
-KILL_WITHIN_S = 5.0  # a killed process is gone by then, or the system cannot end it
-# Pseudo-messages: the worker has closed the connection, or sent what is not accepted.
+TICK_S = 0.1  # between two checks of the limits
+KILL_WITHIN_S = 5.0  # wait no longer than this for a killed process to exit
+# Pseudo-messages: the worker has closed the connection, or sent an invalid message.
 CLOSED = ("closed",)
 GARBLED = ("refused", "died")
 TOO_LONG = ("refused", "answer")
 
 
 class WorkerProcess:
-    """A worker. One thread at a time may use it, any thread may end it.
+    """A worker process. Only one thread at a time may use it; any thread may end it.
 
     Args:
-        load: what it runs first.
-        limits: what it may cost.
-        folder: in which it gets a folder of its own for temporary files.
+        load: called once in the worker; its result is called with each job.
+        limits: what the worker may cost.
+        folder: parent of the worker's own folder for temporary files.
         keep_secrets: whether jobs need the secrets in the environment, too.
     """
 
@@ -76,8 +76,8 @@ class WorkerProcess:
         finally:
             far_end.close()
         self._resources = psutil.Process(self._process.pid)
-        # A thread reads, so that a worker that stops within a message does not block its caller.
-        # Messages may be large: a worker that sends them without end must not fill this process.
+        # A thread reads, so that a worker that stops within a message does not block the caller.
+        # The queue holds one message: a worker that keeps sending must not fill this process.
         self._messages: queue.Queue[tuple] = queue.Queue(1)
         threading.Thread(
             target=_read_messages,
@@ -87,7 +87,7 @@ class WorkerProcess:
 
     @property
     def usable(self) -> bool:
-        """Whether the process runs and has not been ended."""
+        """Whether the process is running and `end` was not called."""
         return not self._ended and self._process.is_alive()
 
     @property
@@ -102,8 +102,8 @@ class WorkerProcess:
         """Wait until the worker has loaded, and return its facts.
 
         Raises:
-            StartError: it cannot start.
-            JobStoppedError: `stop` was set; the worker goes on loading.
+            StartError: the worker cannot start.
+            JobStoppedError: `stop` was set; the worker keeps loading.
         """
         while not self._ready:
             message = self.next_message()
@@ -140,7 +140,7 @@ class WorkerProcess:
         raise StartError(sentence)
 
     def run(self, job: Any, progress: Progress | None, stop: threading.Event | None) -> Any:
-        """Run a job. Arguments, result and errors as of `WorkerPool.run`."""
+        """Run a job. Arguments, result and errors are those of `WorkerPool.run`."""
         self._number += 1
         data = pickle.dumps(("job", self._number, job))
         try:
@@ -151,27 +151,27 @@ class WorkerProcess:
         try:
             answer = current.wait()
         finally:
-            if not current.ended:  # the worker was lost, or an interrupt came
+            if not current.ended:  # the worker was lost, or this thread was interrupted
                 self.end()
         grown = self.resident_bytes - self._idle_bytes
         if grown > (self._limits.memory_bytes - self._idle_bytes) / 2:
-            self.end()  # memory that earlier jobs left behind must not count for the next
+            self.end()  # memory left by earlier jobs must not count against the next one
         return answer
 
     def next_message(self) -> tuple | None:
-        """The next message, or None if there is none within a tick; `CLOSED` after the last."""
+        """Return the next message, None if none arrives within a tick, or `CLOSED` at the end."""
         try:
             return self._messages.get(timeout=TICK_S)
         except queue.Empty:
             return CLOSED if self._ended else None
 
     def ask_to_stop(self) -> None:
-        """Have the job stop at its next checkpoint."""
+        """Ask the job to stop at its next checkpoint."""
         with suppress(OSError):  # the worker has exited
             self._connection.send(("stop", self._number))
 
     def end(self, cause: Cause | None = None) -> None:
-        """Kill the process, if it runs, and delete its files."""
+        """Kill the process if it is running, and delete its files."""
         with self._end_lock:
             if self._ended:
                 return
@@ -182,9 +182,9 @@ class WorkerProcess:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def cause_of_end(self) -> Cause:
-        """Why the worker has closed the connection."""
+        """Return why the worker has closed the connection."""
         self._process.join(KILL_WITHIN_S)
-        # A worker that lives without a connection is as good as dead.
+        # A running worker without a connection is of no use.
         self.end("died" if self._process.is_alive() else None)
         if self._ended_for is not None:
             return self._ended_for
@@ -193,7 +193,7 @@ class WorkerProcess:
 
 
 class _Job:
-    """A job that a worker is doing."""
+    """A job that a worker is running."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class _Job:
         progress: Progress | None,
         stop: threading.Event | None,
     ):
-        self.ended = False  # by a message of the worker
+        self.ended = False  # True once the worker has sent a final message
         self._worker = worker
         self._limits = limits
         self._number = number
@@ -226,7 +226,7 @@ class _Job:
             self._check(time.monotonic())
 
     def _handle(self, message: tuple) -> None:
-        """Note what a message says, and whether it ends the job."""
+        """Process a message; set `ended` if it is the last one of the job."""
         if message == CLOSED:
             if self._stopped_at is not None:
                 raise self._stopped_by
@@ -307,7 +307,7 @@ def _read_messages(
             except MessageError:
                 message = last = GARBLED
             except OSError as error:
-                # Without an error number the length was refused.
+                # An error without a number means that the message was too long.
                 message = last = CLOSED if error.errno else TOO_LONG
             while not ended():
                 try:
@@ -321,13 +321,13 @@ def _read_messages(
 
 @contextmanager
 def _signals_blocked_in_children() -> Iterator[None]:
-    """Block signals in a child started meanwhile, until it has arranged how to handle them."""
+    """Block signals in a child started meanwhile, until the child has set up its handlers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_SIGNALS)
     try:
-        # The first child comes with a process of multiprocessing's own, which unblocks some.
+        # With the first child, multiprocessing starts its resource tracker, which unblocks some.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, CHILD_SIGNALS)
         yield
