@@ -1,13 +1,13 @@
 """Video in, report out.
 
     config          DetectionConfig: how videos are looked at
-    guarded         the detector in a process that may die
+    guarded         the detector in a guarded worker process
     pipeline        the task of transformers' pipelines
-    provenance      which file, model and settings a report rests on
-    reporting       what was seen and scored -> a judged report
-    scoring         crops -> scores, maps, boxes; in batches while faces are sought
-    second_look     which moments of a long clip are looked at more closely
-    threads         threads in which torch computes on one core each
+    provenance      the file, model and settings behind a report
+    reporting       tracked faces and their scores -> a judged report
+    scoring         crops -> scores, maps, boxes; in batches, during the face search
+    second_look     which moments of a long clip are sampled more densely
+    threads         threads in which torch uses one core each
     video_detector  VideoDetector
 
 Tests bear the modules' names, except: config, pipeline and scoring:

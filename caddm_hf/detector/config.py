@@ -1,4 +1,4 @@
-"""How videos are looked at; what the weights need is in `CaddmConfig`."""
+"""Settings of the detector. What the weights require is in `CaddmConfig`."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from .second_look import SecondLook
 if TYPE_CHECKING:
     from ..model.configuration_caddm import CaddmConfig
 
-# Where neither the model nor the configuration states a limit.
+# Used if neither the configuration nor the model states a limit.
 LEAST_FACE_PX = 48.0
 LEAST_SHARPNESS = 0.0
 LEAST_HEATMAP_PEAK = 0.3
@@ -25,18 +25,18 @@ class DetectionConfig:
     Attributes:
         frames: frames sampled, evenly over the whole clip (the paper's protocol: 32).
         least_face_px: smaller faces (longer side of the box) get no verdict. `None` for the
-            checkpoint's limit, or 48 where it states none.
+            checkpoint's limit, or 48 if the checkpoint has none.
         least_sharpness: less sharp faces get no verdict, in [0, 1]. `None` for the checkpoint's
-            limit, or none where it states none.
+            limit, if it has one.
         least_frames: a person seen in fewer frames gets no verdict. A still image is judged
             by its one frame.
-        max_faces_per_frame: of a crowd only the largest faces are scored.
-        face_search_side: frames are shrunk to this longer side for finding faces; where
-            none is found they are searched again at twice the size.
-        least_face_confidence: of the face detector.
+        max_faces_per_frame: score at most this many faces of a frame, the largest ones.
+        face_search_side: frames are shrunk to this longer side before faces are searched for. A
+            frame without faces is searched again at twice the size.
+        least_face_confidence: ignore faces of which the face detector is less sure.
         batch_size: face crops scored together.
-        thresholds: instead of the checkpoint's.
-        second_look: where and how closely to look again; `None` never looks again.
+        thresholds: used instead of the checkpoint's.
+        second_look: where and how densely to sample again; `None` for no second look.
         passages: when a stretch of time stands out.
         limits: what a file may cost.
         allow_private_addresses: whether URLs may lead into private networks.
@@ -69,11 +69,10 @@ class DetectionConfig:
                 raise ValueError(f"{name} must lie between {low} and {high}, got {value}")
 
     def rules(self, model: "CaddmConfig") -> JudgingRules:
-        """Which faces of a video count, and how many a verdict needs.
+        """Return which faces of a video count, and how many a verdict needs.
 
         Args:
-            model: the checkpoint's configuration, whose measured limits hold where this one
-                states none.
+            model: the checkpoint's configuration. Its limits apply where this one states none.
         """
         return JudgingRules(
             least_face_px=_first(self.least_face_px, model.least_face_px, LEAST_FACE_PX),
@@ -83,10 +82,10 @@ class DetectionConfig:
 
 
 def least_heatmap_peak(model: "CaddmConfig") -> float:
-    """Below this peak no place of a heatmap stands out: the checkpoint's level or the default."""
+    """Return the heatmap peak below which no place stands out: the checkpoint's or the default."""
     return _first(model.least_heatmap_peak, LEAST_HEATMAP_PEAK)
 
 
 def _first(*values: float | None) -> float:
-    """The first that is stated; the last always is."""
+    """Return the first value that is not None."""
     return next(value for value in values if value is not None)

@@ -1,10 +1,10 @@
-"""The detector in a worker process: called like `VideoDetector`, without its risks.
+"""The detector in a worker process: a safe replacement for `VideoDetector`.
 
     with GuardedDetector(DetectorSource(model="user/name")) as detector:
         report = detector("clip.mp4")
 
-A `GuardedDetector` can be used before its model is loaded: `start` loads the model, and torch with
-it, in the background. The process that uses it imports torch only for whole reports.
+A `GuardedDetector` can be used before its model is loaded: `start` loads torch and the model in the
+background. The calling process imports torch only for whole reports.
 """
 
 import os
@@ -28,7 +28,7 @@ __all__ = ["DetectorFacts", "DetectorSource", "GuardedDetector", "StartError"]
 
 @dataclass(frozen=True)
 class DetectorFacts:
-    """Facts about the detector in a worker; as the attributes of `VideoDetector`."""
+    """Facts about the detector in a worker, named like the attributes of `VideoDetector`."""
 
     name: str
     revision: str | None
@@ -41,11 +41,11 @@ class DetectorSource:
 
     Attributes:
         model: folder or Hub id; None for the bundled one.
-        revision: on the Hub.
-        device: of torch; None for a GPU if there is one.
-        config: of the detector.
-        backend: what computes the network; one of `runtime.names.BACKENDS`.
-        one_thread: whether each worker uses one thread of torch only.
+        revision: branch, tag or commit on the Hub.
+        device: torch device; None for a GPU if there is one.
+        config: settings of the detector.
+        backend: one of `runtime.names.BACKENDS`.
+        one_thread: whether torch uses only one thread in each worker.
     """
 
     model: str | None = None
@@ -70,7 +70,7 @@ class DetectorSource:
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
-        # An error says in one sentence that the Hub does not answer; its client would log each try.
+        # One error reports that the Hub does not answer; its client would also log each retry.
         hub_logging.set_verbosity(hub_logging.CRITICAL)
         if self.one_thread:
             torch.set_num_threads(1)
@@ -82,14 +82,14 @@ class DetectorSource:
                 self.backend,
                 revision=None if self.model is None else self.revision,
             )
-        except RuntimeError as error:  # of torch, such as for a missing device
+        except RuntimeError as error:  # from torch, e.g. for a missing device
             raise ValueError(str(error)) from error
         return _LoadedDetector(detector)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Arguments of `VideoDetector.__call__`, and whether pictures are left out of the report."""
+    """Arguments of `VideoDetector.__call__`, and whether to return the report without pictures."""
 
     video: str
     frames: int | None
@@ -98,7 +98,7 @@ class _Job:
 
 
 class _LoadedDetector:
-    """Answers jobs in a worker, with JSON values and arrays."""
+    """Runs jobs in a worker and returns JSON values and arrays."""
 
     def __init__(self, detector: "VideoDetector"):
         self._detector = detector
@@ -109,7 +109,7 @@ class _LoadedDetector:
         }
 
     def __call__(self, job: _Job, progress: Progress) -> dict[str, Any]:
-        # Imported here because the parent, too, imports this module, without torch.
+        # Imported here because the parent, which must not import torch, imports this module, too.
         from ..report.transport import report_to_data
 
         report = self._detector(job.video, frames=job.frames, progress=progress, name=job.name)
@@ -121,8 +121,8 @@ class GuardedDetector:
 
     Args:
         source: the detector that workers load.
-        limits: what a video may cost, beside `DetectionConfig.limits`.
-        workers: videos at once.
+        limits: what a video may cost, in addition to `DetectionConfig.limits`.
+        workers: number of videos at once.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class GuardedDetector:
         self.close()
 
     def start(self) -> None:
-        """Have a worker load the model, without waiting for it."""
+        """Start loading the model in a worker, without waiting for it."""
         self._workers.start()
 
     def facts(self) -> DetectorFacts:
@@ -159,7 +159,7 @@ class GuardedDetector:
         raise StartError("The process that does the work did not load a detector.")
 
     def close(self) -> None:
-        """End the workers, whether they have jobs or not, and delete their files."""
+        """Kill the workers, busy or not, and delete their files."""
         self._workers.close()
 
     def __call__(
@@ -170,21 +170,21 @@ class GuardedDetector:
         name: str | None = None,
         stop: threading.Event | None = None,
     ) -> "VideoReport":
-        """Judge one video or image; as `VideoDetector.__call__`.
+        """Judge one video or image, as `VideoDetector.__call__` does.
 
         Args:
             video: path or http(s) URL.
-            frames: sampled frames, if not the configured number.
+            frames: number of sampled frames; by default the configured number.
             progress: called in this thread with (stage, done, total). An `Exception` that it
                 raises stops the work and is raised again.
-            name: what the report calls the video, if not by its path or URL.
+            name: of the video in the report; by default its path or URL.
             stop: setting it ends the work within seconds.
 
         Raises:
             MediaError: the file cannot be used; one sentence says why. `WorkerLostError` if the
                 worker was lost.
             JobStoppedError: `stop` was set, or the detector was closed.
-            JobFailedError: an unexpected exception, or an answer that is no report.
+            JobFailedError: an unexpected exception, or the worker did not return a report.
             StartError: the detector cannot be loaded.
         """
         from ..report.files import ReportError
@@ -204,7 +204,7 @@ class GuardedDetector:
         name: str | None = None,
         stop: threading.Event | None = None,
     ) -> dict:
-        """As calling the detector, but return `VideoReport.to_dict()`, without importing torch."""
+        """As `__call__`, but return `VideoReport.to_dict()`. Does not import torch."""
         summary = self._run(video, frames, progress, name, stop, as_dict=True)
         match summary:
             case {"video": str(), "verdict": "real" | "fake", "fake_probability": float()} | {

@@ -17,8 +17,8 @@ TASK = "video-deepfake-detection"
 class VideoDeepfakePipeline(Pipeline):
     """`pipeline("video-deepfake-detection", model=..., image_processor=...)`.
 
-    Takes a path or URL (or a list of them) and gives `VideoReport.to_dict()`; `frames` may be
-    given when it is made or called.
+    Takes a path or URL (or a list of them) and returns `VideoReport.to_dict()`. `frames` is an
+    argument of the constructor or of a call.
     """
 
     _load_image_processor = True
@@ -37,14 +37,14 @@ class VideoDeepfakePipeline(Pipeline):
         return ({} if frames is None else {"frames": frames}), {}, {}
 
     def preprocess(self, video: str | os.PathLike, frames: int | None = None) -> dict:
-        """Look at the video."""
+        """Find the faces of the video."""
         return {"seen": self.detector.look(video, frames)}
 
     def _forward(self, inputs: dict) -> dict:
         return {**inputs, "scores": self.detector.score(inputs["seen"].crops())}
 
     def postprocess(self, outputs: dict) -> dict:
-        """Judge it."""
+        """Judge the video."""
         return self.detector.report(outputs["seen"], outputs["scores"]).to_dict()
 
 

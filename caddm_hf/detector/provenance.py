@@ -1,4 +1,4 @@
-"""Which file, model and settings a report rests on, so that others can check it."""
+"""The file, model and settings behind a report, so that others can check it."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from ..report.video_report import JudgedFile, Provenance, VideoReport
 from ..report.words import shown_model_name
 from .video_detector import VideoDetector
 
-# The packages a score depends on: decoding, face search, network.
+# Packages that influence a score: decoding, face search, network.
 PACKAGES = (
     "av",
     "facenet-pytorch",
@@ -34,13 +34,13 @@ def record_provenance(
     path: str | os.PathLike,
     frames: int | None = None,
 ) -> VideoReport:
-    """A copy of a report that says what it rests on.
+    """Return a copy of a report with its provenance.
 
     Args:
-        report: what `detector` said about the file.
-        detector: the one that was asked.
+        report: what `detector` returned for the file.
+        detector: the detector that made the report.
         path: the local file that was judged.
-        frames: sampled frames, if not the configured number.
+        frames: number of sampled frames; None for the configured number.
 
     Raises:
         MediaError: the file cannot be read any more.
@@ -58,13 +58,13 @@ def record_provenance(
         versions=installed_versions(PACKAGES),
         checked_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    # Whoever the report is handed to need not know where a model lies on this machine.
+    # Readers of the report need not know where the model is stored on this machine.
     model = shown_model_name(report.model, report.model_revision)
     return replace(report, provenance=provenance, model=model)
 
 
 def _plain(value: object) -> object:
-    """What JSON can hold; anything else as text."""
+    """Return a JSON value; values of other types become text."""
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -73,7 +73,7 @@ def _plain(value: object) -> object:
 
 
 def _weights_sha256(folder: Path) -> str | None:
-    """Of a model folder's weights file; `None` where there is no such file."""
+    """Return the digest of a model folder's weights file; None if there is no such file."""
     try:
         facts = (folder / WEIGHTS_FILE).stat()
         return _file_sha256(folder / WEIGHTS_FILE, facts.st_size, facts.st_mtime_ns)
@@ -83,6 +83,6 @@ def _weights_sha256(folder: Path) -> str | None:
 
 @lru_cache(maxsize=8)
 def _file_sha256(path: Path, size: int, changed_ns: int) -> str:
-    """Hashed once for as long as size and date of the file stay."""
+    """Return the digest of a file, cached until its size or date changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What was seen and scored -> a judged `VideoReport`."""
+"""Tracked faces and their scores -> a judged `VideoReport`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,14 +36,14 @@ from .scoring import CropScores, SeenFace, SeenVideo
 
 @dataclass(frozen=True)
 class Judging:
-    """By what a video is judged.
+    """Settings by which a video is judged.
 
     Attributes:
-        thresholds: in force.
+        thresholds: between the verdicts.
         rules: which faces count.
         scaling: the checkpoint's calibration.
         passages: when a stretch of time stands out.
-        least_heatmap_peak: where a heatmap's peak is lower, no place stands out.
+        least_heatmap_peak: no place of a heatmap with a lower peak stands out.
     """
 
     thresholds: Thresholds
@@ -54,19 +54,19 @@ class Judging:
 
 
 def build_report(seen: SeenVideo, scores: CropScores, judging: Judging) -> VideoReport:
-    """Judge what was seen, by the rules of the report package.
+    """Judge the people of a video by the rules of the report package.
 
     Args:
         seen: people and their faces.
         scores: of all faces, person after person.
-        judging: by what.
+        judging: thresholds and rules.
 
     Returns:
-        the report; whoever knows the model fills in its name.
+        the report, without the model's name, which the caller fills in.
     """
     kind: MediaKind = "picture" if seen.info.kind == "image" else "video"
-    # A still image has one frame to be judged by; whoever asks for a few frames gets a verdict on
-    # them, with a warning.
+    # A still image has only one frame. A caller that asks for few frames gets a verdict on them,
+    # with a warning.
     needed = min(judging.rules.least_frames, seen.frames_wanted)
     rules = replace(judging.rules, least_frames=1 if kind == "picture" else needed)
     judging = replace(judging, rules=rules)
@@ -112,7 +112,7 @@ Item = TypeVar("Item")
 
 
 def _spread(faces: Sequence[SeenFace], items: Sequence[Item]) -> list[Item]:
-    """The items of the faces in evenly spread frames."""
+    """Return the items that belong to faces in evenly spread frames."""
     return [item for face, item in zip(faces, items, strict=True) if not face.second_look]
 
 
@@ -128,7 +128,7 @@ def _facts(face: SeenFace) -> FaceFacts:
 def _judged(
     faces: list[FaceScore], is_main: bool, kind: MediaKind, judging: Judging
 ) -> PersonReport:
-    """One person by themselves; numbers that may not be shown are gone."""
+    """Judge one person alone, and remove the numbers that must not be shown."""
     judgement = judge_person(
         [
             JudgedFace(face.uncalibrated_probability, face.size_px, face.doubt)

@@ -1,8 +1,8 @@
 """Aligned face crops -> probabilities, heatmaps and artifact boxes, through any network.
 
-Detector, evaluation, calibration and validation score batches of crops by `score_batches`, through
-a `CropNetwork`, so what is measured is what serves. `BackgroundScoring` scores the faces of a video
-while others are still being searched for.
+Detector, evaluation, calibration and validation all use `score_batches` with a `CropNetwork`, so
+measurements apply to the serving code. `BackgroundScoring` scores the first faces of a video during
+the search for further ones.
 """
 
 from collections import deque
@@ -23,10 +23,10 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from ..runtime.network import CropNetwork
 from .threads import worker_threads
 
-# Batch size where each call runs on one core: larger batches are no faster per crop, and small
+# Batch size when each call runs on one core: larger batches are no faster per crop, and small
 # ones keep all cores busy to the end.
 CROPS_A_CORE = 4
-BATCHES_AHEAD = 2  # for each call at once, waiting or at work
+BATCHES_AHEAD = 2  # batches in the queue or being scored, for each concurrent call
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
@@ -35,13 +35,13 @@ Result = TypeVar("Result")
 def score_batches(
     score: Callable[[Batch], Result], batches: Iterable[Batch], calls_at_once: int
 ) -> Iterator[tuple[Batch, Result]]:
-    """Score batches, several at a time, and return them in order.
+    """Score several batches at a time, and yield them in order.
 
     Args:
-        score: called with a batch, in a thread that computes on one core. With one call at once it
-            is called in this thread, with all of torch's threads.
-        batches: read only as far ahead as needed to keep the threads busy; with one call at once
-            not ahead at all.
+        score: called with a batch, in a thread that uses one core. If `calls_at_once` is 1, called
+            in this thread, with all of torch's threads.
+        batches: read only as far ahead as needed to keep the threads busy; not read ahead if
+            `calls_at_once` is 1.
         calls_at_once: as in `CropNetwork`.
 
     Yields:
@@ -65,13 +65,13 @@ def score_batches(
 
 @dataclass(frozen=True)
 class CropScores:
-    """What is known of some crops, in their order.
+    """Results for N crops, in their order.
 
     Attributes:
         probabilities: calibrated, of "fake".
         uncalibrated: the same before calibration.
         heatmaps: (S, S) float16 in [0, 1] each.
-        boxes: places marked on each crop.
+        boxes: artifact boxes of each crop.
     """
 
     probabilities: list[float] = field(default_factory=list)
@@ -81,16 +81,16 @@ class CropScores:
 
     @classmethod
     def of(cls, rows: Iterable[tuple]) -> "CropScores":
-        """From what `rows` gives, in any order."""
+        """Make scores from rows as `rows` yields them, in any order."""
         rows = list(rows)
         return cls(*map(list, zip(*rows, strict=True))) if rows else cls()
 
     def rows(self) -> Iterator[tuple[float, float, np.ndarray, list[ArtifactBox]]]:
-        """Crop by crop."""
+        """Yield the results of each crop as one tuple."""
         return zip(self.probabilities, self.uncalibrated, self.heatmaps, self.boxes, strict=True)
 
     def extend(self, more: "CropScores") -> None:
-        """Appends the scores of further crops."""
+        """Append the scores of further crops."""
         self.probabilities.extend(more.probabilities)
         self.uncalibrated.extend(more.uncalibrated)
         self.heatmaps.extend(more.heatmaps)
@@ -101,10 +101,10 @@ class CropScorer:
     """Scores batches of crops.
 
     Args:
-        model: for its calibration.
-        image_processor: the checkpoint's input contract.
-        network: computes the model's answers.
-        batch_size: most crops in one call.
+        model: supplies the calibration and decodes the output.
+        image_processor: of the checkpoint.
+        network: computes the model's output.
+        batch_size: the most crops in one call.
     """
 
     def __init__(
@@ -120,10 +120,10 @@ class CropScorer:
 
     @torch.inference_mode()
     def __call__(self, crops_rgb: list[np.ndarray]) -> CropScores:
-        """The scores of at most `crops_at_once` (S, S, 3) uint8 crops."""
+        """Score at most `crops_at_once` crops, (S, S, 3) uint8 each."""
         output = self.network(self.image_processor.pixel_values(crops_rgb))
-        # In double precision: single rounds what is surer than 17 in logits to 1, and
-        # calibration would find nothing left to soften.
+        # Single precision rounds probabilities of logits above 17 to 1, which calibration could
+        # not undo. Hence double precision.
         logits = output.logits.float().cpu().double()
         heatmaps = self.model.artifact_heatmaps(output, self.image_processor.size)
         return CropScores(
@@ -139,11 +139,11 @@ class SeenFace:
     """A face in a sampled frame, with its aligned crop.
 
     Attributes:
-        frame_index, time_s: of its frame.
-        face: as it was found.
+        frame_index, time_s: of the frame.
+        face: the face in the frame.
         crop_rgb: (S, S, 3) uint8.
-        alignment: (2, 3), frame to crop.
-        second_look: whether the frame is one around a suspicious moment.
+        alignment: (2, 3) affine matrix, frame to crop.
+        second_look: whether the frame was sampled around a suspicious moment.
     """
 
     frame_index: int
@@ -156,7 +156,7 @@ class SeenFace:
 
 @dataclass
 class SeenVideo:
-    """What was seen before anything is scored: every person's aligned faces.
+    """Every person's aligned faces in a video, before they are scored.
 
     Attributes:
         name: of the video, for the report.
@@ -164,8 +164,8 @@ class SeenVideo:
         frames_wanted: how many frames were to be sampled.
         people: for each person their faces in order of time.
         frame_indices: of the frames that could be read, without those of the second look.
-        seen_shares: of each person, as `TrackedPerson.seen_share`.
-        warnings: what limited the view.
+        seen_shares: `TrackedPerson.seen_share` of each person.
+        warnings: what restricted the search for faces.
     """
 
     name: str
@@ -178,20 +178,20 @@ class SeenVideo:
 
     @property
     def frames_sampled(self) -> int:
-        """How many frames could be read, without those of the second look."""
+        """Number of frames that could be read, without those of the second look."""
         return len(self.frame_indices)
 
     def faces(self) -> list[SeenFace]:
-        """All faces, person after person."""
+        """Return all faces, person after person."""
         return [face for person in self.people for face in person]
 
     def crops(self) -> list[np.ndarray]:
-        """All crops, person after person."""
+        """Return all crops, person after person."""
         return [face.crop_rgb for face in self.faces()]
 
 
 class BackgroundScoring:
-    """Scores faces in the background, in whatever order they are seen."""
+    """Scores faces in the background, in the order in which they are added."""
 
     def __init__(self, scorer: CropScorer, scoring: Executor):
         self._scorer, self._scoring = scorer, scoring
@@ -199,7 +199,7 @@ class BackgroundScoring:
         self._batches: list[tuple[list[SeenFace], Future]] = []
 
     def add(self, faces: list[SeenFace]) -> None:
-        """Takes faces; whole batches are handed on at once."""
+        """Add faces, and submit each full batch immediately."""
         self._waiting += faces
         while len(self._waiting) >= self._scorer.crops_at_once:
             self._hand_on(self._scorer.crops_at_once)
@@ -210,12 +210,12 @@ class BackgroundScoring:
         self._batches.append((batch, self._scoring.submit(self._scorer, crops)))
 
     def scores(self, seen: SeenVideo, tell: Progress) -> CropScores:
-        """Waits for the scores of all faces; in the order of `SeenVideo.crops`."""
+        """Wait for the scores of all faces; return them in the order of `SeenVideo.crops`."""
         rows = self.rows(tell)
         return CropScores.of(rows[id(face)] for face in seen.faces())
 
     def rows(self, tell: Callable[[str, int, int], None]) -> dict[int, tuple]:
-        """Waits for the scores of all faces taken: `id` of a face -> its row of `CropScores`."""
+        """Wait for all scores. Returns: `id` of a face -> its row of `CropScores`."""
         if self._waiting:
             self._hand_on(len(self._waiting))
         total = sum(len(batch) for batch, _ in self._batches)

@@ -1,9 +1,9 @@
-"""Which moments of a video are worth a second, closer look.
+"""Which moments of a video are sampled again, more densely.
 
-Evenly spread frames of a long clip lie seconds apart, so of a short forgery they show one or two.
-Where a person's score is high for that person, the frames around it are looked at as well. These
-frames find passages. The scores of people and videos stay those of the evenly spread frames, so
-that they can be compared with published protocols.
+Evenly spread frames of a long clip are seconds apart, so a short forgery shows in only one or two.
+Around frames where a person's score is unusually high for that person, further frames are sampled.
+They serve to find passages. Scores of people and videos still use the evenly spread frames only, so
+that they remain comparable with published protocols.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SecondLook:
-    """Where and how closely to look again.
+    """Where and how densely to sample again.
 
     Attributes:
         around_s: seconds before and after a moment. At 32 frames a minute a forgery of four
-            seconds shows in two, and reaches at most four seconds from either.
-        frames_per_s: frames looked at there. Where the evenly spread ones lie as close, the
-            second look finds nothing new and is left out.
-        level: calibrated log-odds of "fake" that a moment exceeds.
-        margin: how far a moment lies above the person's median, in log-odds.
+            seconds shows in two frames, and reaches at most four seconds from either.
+        frames_per_s: density of the new frames. Skipped if the evenly spread frames are already
+            that dense.
+        level: a moment must exceed these calibrated log-odds of "fake".
+        margin: a moment must exceed the person's median by this much, in log-odds.
         most_moments: of all people together, the most outstanding first.
     """
 
@@ -34,7 +34,7 @@ class SecondLook:
 
     @property
     def most_frames(self) -> int:
-        """The most frames a second look adds."""
+        """The largest number of frames that a second look adds."""
         return int(self.most_moments * 2 * self.around_s * self.frames_per_s)
 
 
@@ -43,8 +43,8 @@ class ScoredTrack:
     """The evenly spread frames of one person.
 
     Attributes:
-        times_s: when they are shown, increasing.
-        log_odds: calibrated, of "fake", one a frame.
+        times_s: time of each frame, increasing.
+        log_odds: calibrated, of "fake", one per frame.
     """
 
     times_s: Sequence[float]
@@ -52,9 +52,9 @@ class ScoredTrack:
 
 
 def moments_to_look_at(tracks: Sequence[ScoredTrack], rules: SecondLook) -> list[float]:
-    """The moments of a video that stand out, in seconds; most outstanding first.
+    """Return the times in seconds that stand out, the most outstanding first.
 
-    No two are nearer to each other than `around_s`.
+    They are at least `around_s` apart.
 
     Args:
         tracks: of the people who may be judged.
@@ -85,14 +85,14 @@ def frames_to_look_at(
     duration_s: float,
     rules: SecondLook,
 ) -> list[int]:
-    """The frames around some moments that were not looked at yet, in order.
+    """Return the indices of new frames around the given moments, in order.
 
     Args:
         moments_s: seconds from the start.
         spread: indices of the evenly spread frames.
         frame_count: of the video.
         duration_s: of the video.
-        rules: how far and how densely.
+        rules: how far around each moment, and how densely.
     """
     if not moments_s or duration_s <= 0 or frame_count < 2:
         return []
@@ -103,7 +103,7 @@ def frames_to_look_at(
     wanted: set[int] = set()
     for moment in moments_s:
         first, last = (moment - rules.around_s) * rate, (moment + rules.around_s) * rate
-        # On one grid for all moments, so that two that overlap share their frames.
+        # All moments use one grid, so that overlapping ones share frames.
         grid = np.arange(np.ceil(first / step), np.floor(last / step) + 1) * step
         wanted |= {int(index) for index in grid if 0 <= index < frame_count}
     return sorted(wanted - set(spread))[: rules.most_frames]

@@ -1,8 +1,8 @@
-"""Threads in which torch computes on one core each.
+"""Threads in which torch uses one core each.
 
-Torch can also divide each operation among its threads, but then they wait for one another at
-every layer, and wait long where other work (decoding, another video) has one of the cores. Work
-that comes in independent pieces runs faster as one piece a core.
+Torch can also divide each operation among its threads, but then the threads wait for one another
+at every layer, for long if other work (decoding, another video) occupies a core. Independent
+pieces of work finish sooner if each runs on one core.
 """
 
 import threading
@@ -12,20 +12,20 @@ from contextlib import contextmanager
 
 import torch
 
-STARTING_S = 60.0  # more than a thread needs to start on a machine that is still alive
+STARTING_S = 60.0  # more than a thread needs to start, even on a busy machine
 
 
 @contextmanager
 def worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of `count` threads, each of which computes on one core.
+    """Open a pool of `count` threads in which torch uses one core each.
 
-    What is still waiting when the block is left is dropped.
+    Work that has not started when the block is left is cancelled.
     """
     torch_threads = torch.get_num_threads()
     all_started = threading.Barrier(count + 1)
 
     def start() -> None:
-        # Asking first: a thread's first use of torch would set it back to the common number.
+        # Read the number first: a thread's first use of torch resets it to the common number.
         torch.get_num_threads()
         torch.set_num_threads(1)
         all_started.wait(STARTING_S)
@@ -36,7 +36,7 @@ def worker_threads(count: int) -> Iterator[ThreadPoolExecutor]:
         all_started.wait(STARTING_S)
         for future in started:
             future.result()
-        # The setting belongs to each thread, but new threads take over the latest one.
+        # Each thread has its own setting, but new threads inherit the latest one.
         torch.set_num_threads(torch_threads)
         yield pool
     finally:

@@ -4,9 +4,9 @@
     report = detector("clip.mp4")
     print(report.judgement.verdict, report.judgement.fake_probability)
 
-Frames are decoded once and in order, a few are in memory at a time, and of each only the
-aligned face crops stay. Decoding, the search for faces and the network's forward overlap: each
-has threads of its own, and bounded queues between them.
+Frames are decoded once and in order. A few are in memory at a time; only their aligned face crops
+are kept. Decoding, face search and the network's forward pass run concurrently, in separate
+threads with bounded queues between them.
 """
 
 import os
@@ -52,9 +52,9 @@ from .second_look import ScoredTrack, frames_to_look_at, moments_to_look_at
 from .threads import worker_threads
 
 UNTRAINED_WARNING = "This model is untrained: its scores mean nothing."
-# Memory for the frames in which faces are searched for at one time.
+# Memory for the frames of one face search.
 SEARCHED_BYTES = 128 * 2**20
-SEARCHES_AHEAD = 4  # two at work and two to go on with while faces are cut and tracked
+SEARCHES_AHEAD = 4  # two running, and two queued while faces are cut and tracked
 VIDEOS_AHEAD = 2
 
 
@@ -63,9 +63,9 @@ class VideoDetector:
 
     Args:
         loaded: the checkpoint.
-        config: how videos are looked at.
+        config: settings of the detector.
         device: torch device; by default a GPU if there is one.
-        network: what computes the model's answers; by default the model itself, on `device`.
+        network: computes the model's output; by default the model itself, on `device`.
     """
 
     def __init__(
@@ -104,12 +104,12 @@ class VideoDetector:
 
         Args:
             model_id: folder or Hub id; the bundled model if None.
-            config: how videos are looked at.
-            device: of torch; None for a GPU where there is one.
-            backend: what computes the network, as `open_network` takes it.
+            config: settings of the detector.
+            device: torch device; None for a GPU if there is one.
+            backend: as in `open_network`.
 
         Raises:
-            ModelError: in one sentence, why the model cannot be used.
+            ModelError: the model cannot be used; one sentence says why.
         """
         loaded = load_model(bundled_model() if model_id is None else model_id, **options)
         return cls(loaded, config, device, open_network(loaded, device, backend))
@@ -118,18 +118,18 @@ class VideoDetector:
     def untrained(
         cls, seed: int = 0, config: DetectionConfig = DetectionConfig()
     ) -> "VideoDetector":
-        """A detector with random weights, for trying the machinery: scores mean nothing."""
+        """Return a detector with random weights, for tests of the code: scores mean nothing."""
         return cls(untrained_model(seed), config)
 
     @property
     def thresholds(self) -> Thresholds:
-        """Those in force: the configured ones, else the checkpoint's."""
+        """The configured thresholds, else the checkpoint's."""
         own = self.model.config
         return self.config.thresholds or Thresholds(own.real_below, own.fake_above)
 
     @property
     def rules(self) -> JudgingRules:
-        """Which faces count: by the configuration, else by the checkpoint."""
+        """Which faces count, from the configuration, else from the checkpoint."""
         return self.config.rules(self.model.config)
 
     def __call__(
@@ -143,12 +143,12 @@ class VideoDetector:
 
         Args:
             video: path or http(s) URL.
-            frames: sampled frames, if not the configured number.
+            frames: number of sampled frames; by default the configured number.
             progress: called with (stage, done, total); an exception it raises stops the work.
-            name: what the report calls the video, if not by its path or URL.
+            name: of the video in the report; by default its path or URL.
 
         Raises:
-            MediaError: in one sentence, why the file cannot be used.
+            MediaError: the file cannot be used; one sentence says why.
         """
         tell = progress or _ignore_progress
         at_once = self.network.calls_at_once
@@ -178,10 +178,10 @@ class VideoDetector:
     ) -> Iterator[tuple[str | os.PathLike, VideoReport | MediaError]]:
         """Judge many videos, a few at a time.
 
-        While one video's last faces are scored the next one is being read, so no core waits.
+        The next video is decoded while the last faces of one are scored, so no core is idle.
 
         Yields:
-            each video, in the order given, with its report or why it cannot be used.
+            each video, in the order given, with its report or the error.
         """
         ahead: deque[tuple[str | os.PathLike, Future]] = deque()
         with ThreadPoolExecutor(VIDEOS_AHEAD) as readers:
@@ -203,7 +203,7 @@ class VideoDetector:
         progress: Progress | None = None,
         name: str | None = None,
     ) -> SeenVideo:
-        """Sample frames, find faces, follow people, cut aligned crops; as `__call__`."""
+        """Sample frames, find and track faces, cut aligned crops. Arguments as in `__call__`."""
         with self._local(video) as path, self._search_threads() as searching:
             display_name = name or public_name(video)
             tell = progress or _ignore_progress
@@ -271,7 +271,7 @@ class VideoDetector:
         tell: Progress,
         searching: Executor,
     ) -> SeenVideo | None:
-        """What is seen with the frames around suspicious moments; None where there are none."""
+        """Add faces from frames around suspicious moments; None if there are no such frames."""
         rules = self.config.second_look
         if rules is None or report.kind == "picture":
             return None
@@ -285,12 +285,12 @@ class VideoDetector:
         people = [list(faces) for faces in seen.people]
         done = 0
         closer = iterate_frames(path, info, indices, self.config.limits)
-        # Around the moments nothing may be readable: the evenly spread frames then stand alone.
+        # If no frame around the moments can be read, only the evenly spread frames are used.
         with suppress(MediaError), FramePrefetch(closer, info) as ready:
             for batch, found in self._search(ready, info, searching):
                 for frame, faces in zip(batch, found, strict=True):
                     if frame.index in seen.frame_indices:
-                        continue  # it stands in for a damaged one
+                        continue  # it replaces a damaged frame
                     faces = faces[: self.config.max_faces_per_frame]
                     place = bisect_right(seen.frame_indices, frame.index)
                     near = [n for n in (place - 1, place) if 0 <= n < len(seen.frame_indices)]
@@ -307,7 +307,7 @@ class VideoDetector:
     def _search(
         self, frames: Iterator[SampledFrame], info: MediaInfo, searching: Executor
     ) -> Iterator[tuple[list[SampledFrame], list[list[DetectedFace]]]]:
-        """Batches of frames with their faces, in order, while later ones are searched."""
+        """Yield batches of frames with their faces, in order; search later ones meanwhile."""
         size = frames_within(info, SEARCHED_BYTES, FRAMES_AT_ONCE)
         ahead: deque[tuple[list[SampledFrame], Future]] = deque()
         while (batch := list(islice(frames, size))) or ahead:
@@ -324,7 +324,7 @@ class VideoDetector:
         return SeenFace(frame.index, frame.time_s, face, crop, matrix)
 
     def score(self, crops_rgb: list[np.ndarray], progress: Progress | None = None) -> CropScores:
-        """Probability, calibrated and not, heatmap and artifact boxes of each aligned crop."""
+        """Return probabilities, heatmap and artifact boxes of each aligned crop."""
         scores = CropScores()
         size = self._scorer.crops_at_once
         batches = (crops_rgb[n : n + size] for n in range(0, len(crops_rgb), size))
@@ -336,10 +336,10 @@ class VideoDetector:
         return scores
 
     def report(self, seen: SeenVideo, scores: CropScores) -> VideoReport:
-        """Put scores and faces together and judge them.
+        """Judge a video by its faces and their scores.
 
         Args:
-            seen: what was seen.
+            seen: the faces.
             scores: of `seen.crops()`, in that order.
         """
         own = self.model.config
