@@ -1,6 +1,6 @@
-"""What all command lines share: parser, types of arguments, exit statuses, quiet libraries.
+"""Shared by all commands: parser, argument types, exit statuses, quiet libraries.
 
-Nothing heavy is imported here, so that help is there at once.
+This module imports only fast modules, so that `--help` appears at once.
 """
 
 import argparse
@@ -23,10 +23,10 @@ Options = TypeVar("Options")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes `--max-videos` and `--max_videos` alike.
+    """A parser that accepts both `--max-videos` and `--max_videos`.
 
     Args:
-        brief: report a mistake in one sentence, without the page of usage.
+        brief: report an error in one sentence, without the usage text.
     """
 
     def __init__(self, *arguments: Any, brief: bool = False, **options: Any):
@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         self._brief = brief
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace=None):
-        """As `argparse`, with underscores in the names of options read as hyphens."""
+        """As in `argparse`, but underscores in option names count as hyphens."""
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args(hyphenated(words), namespace)
 
@@ -46,9 +46,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def hyphenated(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line with hyphens in the names of options.
+    """Replace underscores by hyphens in the option names of a command line.
 
-    What follows a word `--` is left as it is, and so are values, also those after `=`.
+    Values, also those after `=`, and all words after `--` are not changed.
     """
     result = list(words)
     for number, word in enumerate(result):
@@ -61,7 +61,7 @@ def hyphenated(words: Sequence[str]) -> list[str]:
 
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return an argparse type: a whole number between bounds, both included."""
+    """Return an argparse type for integers from `low` to `high`, both included."""
 
     def number(text: str) -> int:
         value = int(text)
@@ -74,7 +74,7 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
 
 
 def share(text: str) -> float:
-    """An argparse type: a number between 0 and 1, both excluded."""
+    """Parse a number between 0 and 1, both excluded (an argparse type)."""
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError("must lie between 0 and 1, for example 0.05")
@@ -82,11 +82,11 @@ def share(text: str) -> float:
 
 
 def add_options(parser: argparse.ArgumentParser, options_class: type) -> None:
-    """Add the options that the fields of a dataclass state, its own before inherited ones.
+    """Add an option for each field of a dataclass, its own fields before inherited ones.
 
     Args:
-        parser: gets an argument for each field.
-        options_class: its fields are made by `core.options.option`.
+        parser: the options are added here.
+        options_class: a dataclass with fields made by `core.options.option`.
     """
     hints = get_type_hints(options_class)
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -140,13 +140,13 @@ def _flag(name: str) -> str:
 
 
 def read_options(options_class: type[Options], found: argparse.Namespace) -> Options:
-    """Return the dataclass that `add_options` added to a parser, filled from its result."""
+    """Return the dataclass of `add_options`, filled with the parsed values."""
     names = [stated.name for stated in fields(options_class)]
     return options_class(**{name: getattr(found, name) for name in names})
 
 
 def run_quietly(work: Callable[[], None]) -> int:
-    """Run a command that logs one sentence where it cannot be done.
+    """Run a command; on failure print its error in one sentence.
 
     Returns:
         the exit status: 0, or `WRONG_USE` if `work` raised a UserError or an OSError.
@@ -155,7 +155,7 @@ def run_quietly(work: Callable[[], None]) -> int:
     try:
         work()
     except UserError as error:
-        # Of several processes of one command only the first one prints.
+        # If the command runs in several processes, only the first one prints.
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG_USE
@@ -167,7 +167,7 @@ def run_quietly(work: Callable[[], None]) -> int:
 
 
 def quiet_libraries() -> None:
-    """Silence the progress bars and retries that libraries print; errors are reported as such."""
+    """Silence libraries' progress bars and messages about retries; errors are still raised."""
     import datasets
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging

@@ -1,4 +1,4 @@
-"""The command lines of the measurements: evaluate, calibrate, probe-identity."""
+"""The measuring commands: evaluate, calibrate, probe-identity."""
 
 import argparse
 from collections.abc import Callable

@@ -114,7 +114,7 @@ def _export(options: ExportOptions) -> None:
         export_network(loaded, new, model_fingerprint, runtime, crops)
         exported = read_exported(new, loaded, model_fingerprint)
         network = run_exported(exported, runtime, loaded)
-        new.replace(path)  # only now: an export that answers like torch
+        new.replace(path)  # only now that the export was checked against torch
     sync_folder(path.parent)
     print(path)
     print(f"largest difference from torch in {runtime}: {largest_difference(network, loaded):.1e}")

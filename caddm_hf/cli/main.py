@@ -1,6 +1,6 @@
 """The command line: `python -m caddm_hf COMMAND --help`.
 
-Each command imports what it needs when it runs, so that help is there at once.
+Each command imports its modules when it runs, so that `--help` appears at once.
 """
 
 import argparse
@@ -19,7 +19,7 @@ DESCRIPTION = (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     parser = Parser(prog="python -m caddm_hf", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -61,7 +61,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Run a command and return its exit status."""
     options = build_parser().parse_args(arguments)
     try:
         return options.run(options)

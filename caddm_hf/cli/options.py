@@ -1,4 +1,4 @@
-"""The options of `score`, apart from its code so that help is there at once."""
+"""The options of `score`, in a module of their own so that `--help` appears at once."""
 
 from dataclasses import dataclass
 
@@ -34,8 +34,8 @@ class ScoreOptions:
         group=MANY,
     )
     output_format: str = option("default: jsonl", "jsonl", choices=OUTPUT_FORMATS, group=MANY)
-    engine: str = option("runs the jobs, with --output", "processes", choices=ENGINES, group=MANY)
-    workers: int | None = option("videos at once (one a core)", None, metavar="N", group=MANY)
+    engine: str = option("where jobs run, with --output", "processes", choices=ENGINES, group=MANY)
+    workers: int | None = option("videos at once (one per core)", None, metavar="N", group=MANY)
     ray_address: str | None = option(
         "of an existing Ray cluster", None, metavar="ADDRESS", group=MANY
     )

@@ -1,4 +1,4 @@
-"""`python -m caddm_hf score`: many files in, one line each out, whatever one of them holds."""
+"""`python -m caddm_hf score`: judge files, one line each; a bad file does not stop the run."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from .options import ScoreOptions
 
 
 def media_paths(inputs: list[str]) -> Iterator[str]:
-    """Files and URLs as named, folders as the media files below them, sorted."""
+    """Yield files and URLs unchanged, and for each folder its media files, sorted."""
     for entry in inputs:
         if "://" not in entry and Path(entry).is_dir():
             for path in sorted(Path(entry).rglob("*")):
@@ -33,7 +33,7 @@ def media_paths(inputs: list[str]) -> Iterator[str]:
 
 
 def report_line(report: dict) -> str:
-    """A report, as `VideoReport.to_dict` gives it, as one line of text."""
+    """Format a report, as returned by `VideoReport.to_dict`, as one line of text."""
     verdict = Verdict(report["verdict"])
     name = printable(report["video"])
     if verdict is Verdict.CANNOT_TELL:
@@ -54,7 +54,7 @@ def report_line(report: dict) -> str:
 
 
 def failure_dict(video: str, model: str, message: str) -> dict:
-    """The JSON of a file that could not be read: the keys of a report, and `error`."""
+    """Return the JSON of a file that could not be read: a report's keys, and `error`."""
     return {
         "video": video,
         "verdict": Verdict.CANNOT_TELL.value,
@@ -72,9 +72,9 @@ def failure_dict(video: str, model: str, message: str) -> dict:
 
 
 def score(options: ScoreOptions) -> int:
-    """Run the command; returns the exit status.
+    """Run the command and return its exit status.
 
-    Files are read in a guarded worker, and so is the model: this process never imports torch.
+    A guarded worker reads the files and loads the model. This process never imports torch.
     """
     source = DetectorSource(
         model=options.model,
@@ -111,7 +111,7 @@ def score(options: ScoreOptions) -> int:
 
 
 def _score_one(detector: GuardedDetector, model: str, video: str, as_json: bool) -> bool:
-    """Judge and print one file; False where it could not be."""
+    """Judge one file and print the result; return False if that failed."""
     try:
         report = detector.summary(video)
     except (MediaError, JobFailedError) as error:

@@ -1,13 +1,13 @@
-"""Scoring many videos: on all cores or a Ray cluster, kept as Parquet or JSON lines, resumable.
+"""Scoring many videos on all cores or a Ray cluster, into Parquet or JSON lines; resumable.
 
     python -m caddm_hf score --output scores "videos/**/*.mp4"
     python -m caddm_hf score --engine ray --output s3://bucket/scores "s3://bucket/videos/*.mp4"
 
-Results are kept as they come, in a folder of small files, each written whole. The same command
-given again scores what is missing there. Torch is loaded by workers and where a model is used.
+Results are saved as they arrive, in a folder of small files, each written atomically. Running the
+same command again scores the videos without a result. If there are none, torch is not loaded.
 
-Whatever an address may hold in secret (a query, a password) is not written down: a digest stands
-for it, so that two addresses of one server stay apart.
+Parts of a URL that may be secret (query, password) are not saved. A digest replaces them, so that
+two URLs of one server remain distinct.
 """
 
 import hashlib
@@ -43,23 +43,23 @@ if TYPE_CHECKING:
     from ..detector.video_detector import VideoDetector
 
 RUN_FILE = "run.json"
-MOST_UNDONE = 5  # videos that could not be scored for now before the run is given up
+MOST_UNDONE = 5  # give up the run after this many videos that must be tried again
 RESULTS_PER_FILE = 100
-SECONDS_PER_FILE = 60.0  # at most so much work is lost when a run is killed
+SECONDS_PER_FILE = 60.0  # at most this much work is lost when a run is killed
 GLOB_CHARACTERS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What decides the scores.
+    """Settings on which the scores depend.
 
     Attributes:
-        model: folder or Hub id, on a cluster one that every node can read.
+        model: folder or Hub id; on a cluster every node must be able to read it.
         revision: of the model on the Hub.
-        frames: sampled of each video.
-        device: torch device; None for a GPU where there is one.
+        frames: number of frames sampled per video.
+        device: torch device; None for a GPU if there is one.
         allow_private_addresses: whether URLs may lead into private networks.
-        backend: what computes the network, as `runtime.backends` names it.
+        backend: one of `runtime.names.BACKENDS`.
     """
 
     model: str
@@ -72,7 +72,7 @@ class ScoringSettings:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """One video: a path, an http(s) URL or an fsspec URL; `model_name` is what reports call it."""
+    """One video: a path, http(s) URL or fsspec URL. `model_name` is the model's name in reports."""
 
     video: str
     settings: ScoringSettings
@@ -80,10 +80,10 @@ class ScoreJob:
 
 
 def score_at_scale(options: ScoreOptions) -> int:
-    """Runs `score --output`; returns the exit status.
+    """Run `score --output` and return the exit status.
 
-    0 when every video was scored, 1 when one could not be read, 2 when the command or the model
-    cannot be used, 3 when something is still to be done.
+    0 if every video was scored, 1 if one could not be read, 2 if the command or the model cannot
+    be used, 3 if videos remain to be scored.
     """
 
     try:
@@ -100,7 +100,7 @@ def score_at_scale(options: ScoreOptions) -> int:
         done = folder.errors()
         missing = [video for video in videos if kept_name(video) not in done]
         if missing:
-            # A model that cannot be used is found out before any worker starts.
+            # Check the model before any worker starts.
             model_name = _detector(settings).name
             jobs = [ScoreJob(video, settings, model_name) for video in missing]
             with (
@@ -121,7 +121,7 @@ def score_at_scale(options: ScoreOptions) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USE
-    except OSError as error:  # such as a full disk
+    except OSError as error:  # e.g. a full disk
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
         return UNFINISHED
     errors = folder.errors()
@@ -131,7 +131,7 @@ def score_at_scale(options: ScoreOptions) -> int:
 
 
 def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar: tqdm) -> bool:
-    """Scores and keeps results; whether all could be scored."""
+    """Score videos and save the results; return whether all could be scored."""
     undone = 0
     try:
         for result in engine.map(score_video, jobs, lost_video):
@@ -150,9 +150,9 @@ def _score_jobs(engine: Engine, jobs: list[ScoreJob], folder: "ScoreFolder", bar
 
 
 def _resolved_model(model: str | None) -> str:
-    """The bundled model's folder where none is named, and a folder by its whole path.
+    """Return the bundled model's folder if no model is given; make folders absolute.
 
-    Workers have other working folders and may lack the bundled model: they must not choose.
+    Workers have other working folders and may lack the bundled model.
     """
     from ..checkpoint.bundled import bundled_model
 
@@ -162,10 +162,10 @@ def _resolved_model(model: str | None) -> str:
 
 
 def expand_videos(inputs: Iterable[str]) -> list[str]:
-    """Files, http(s) URLs, folders and globs, local or with an fsspec protocol -> files.
+    """Expand files, http(s) URLs, folders and globs, local or fsspec, to a list of files.
 
     Raises:
-        ValueError: one of them holds no media files, in one sentence.
+        ValueError: an input has no media files or cannot be opened; one sentence says which.
     """
     from ..media.names import MEDIA_SUFFIXES
 
@@ -192,10 +192,9 @@ def expand_videos(inputs: Iterable[str]) -> list[str]:
 
 
 def kept_name(video: str) -> str:
-    """What a result calls its video, and by which the run goes on.
+    """Return the name of a video in the results, which also identifies it when a run is resumed.
 
-    The path or address as given; if it holds what may be secret, without that, and with a digest
-    in its place.
+    The name is the path or URL as given, except that a digest replaces parts that may be secret.
     """
     if "://" not in video:
         return video
@@ -210,10 +209,10 @@ def kept_name(video: str) -> str:
 
 
 def score_video(job: ScoreJob) -> dict:
-    """A report as a dictionary with `error`; or `undone`, why it must be tried again.
+    """Return a report's dictionary with `error`, or `undone` with the reason to try again.
 
     Raises:
-        MemoryError: there is not enough for this video.
+        MemoryError: there is not enough memory for this video.
     """
     import torch
 
@@ -234,17 +233,17 @@ def score_video(job: ScoreJob) -> dict:
             raise MemoryError from error
         reason = type(error).__name__
         said = str(error).strip().splitlines()
-        if said and name == job.video:  # else it may repeat the secret
+        if said and name == job.video:  # else the message may contain the secret
             reason += f": {said[0]}"
         return {"video": name, "undone": reason}
 
 
 def lost_video(job: ScoreJob, loss: WorkerLostError) -> dict:
-    """As `score_video`, of a video that took its worker along."""
+    """Return the result, as `score_video`, of a video whose worker was lost."""
     from .score import failure_dict
 
     name = kept_name(job.video)
-    if loss.cause == "killed":  # by the system, twice: it need not be the video's doing
+    if loss.cause == "killed":  # by the system, twice: the video need not be the cause
         return {"video": name, "undone": str(loss)}
     return failure_dict(
         name, job.model_name, str(loss.about(shown_name(Path(public_name(job.video)))))
@@ -261,7 +260,7 @@ def _load_in_worker(settings: ScoringSettings) -> None:
 
 @lru_cache(maxsize=1)
 def _detector(settings: ScoringSettings) -> "VideoDetector":
-    """One in a worker."""
+    """Return this worker's detector."""
     from ..detector.config import DetectionConfig
     from ..detector.video_detector import VideoDetector
 
@@ -280,7 +279,7 @@ def is_remote(video: str) -> bool:
 
 @contextmanager
 def _local_copy(video: str) -> Iterator[str]:
-    """A path the detector can open; a file on another file system is fetched for as long."""
+    """Yield a path that the detector can open; a remote file is copied and deleted afterwards."""
     if not is_remote(video):
         yield video
         return
@@ -294,7 +293,7 @@ def _local_copy(video: str) -> Iterator[str]:
 class ScoreFolder:
     """Results of a run, in files of at most `RESULTS_PER_FILE`.
 
-    A Parquet file has the columns of the summary, and `report`, the JSON of the whole.
+    A Parquet file has the columns of the summary, and `report`, the full report as JSON.
 
     Raises:
         ValueError: the folder holds results of another model or other settings.
@@ -324,14 +323,14 @@ class ScoreFolder:
             self._write(RUN_FILE, json.dumps(run, indent=2).encode())
 
     def add(self, result: dict) -> None:
-        """Keeps a result, in a file before long."""
+        """Add a result, and write a file if enough results or time have accumulated."""
         self._waiting.append(result)
         late = time.monotonic() - self._written_at > SECONDS_PER_FILE
         if late or len(self._waiting) == RESULTS_PER_FILE:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what waits."""
+        """Write the results that are not in a file yet."""
         self._written_at = time.monotonic()
         if not self._waiting:
             return
@@ -339,12 +338,12 @@ class ScoreFolder:
             data = "".join(json.dumps(result) + "\n" for result in self._waiting).encode()
         else:
             data = _as_parquet(self._waiting)
-        name = hashlib.sha256(data).hexdigest()[:16]  # no two files have one name
+        name = hashlib.sha256(data).hexdigest()[:16]  # unique per content
         self._write(f"scores-{name}.{self._format}", data)
         self._waiting = []
 
     def errors(self) -> dict[str, str | None]:
-        """For every video that has a result why it could not be read, or None."""
+        """Return for every video with a result the reading error, or None."""
         self._fs.invalidate_cache()
         found: dict[str, str | None] = {}
         for path in self._fs.glob(f"{self._path}/scores-*.{self._format}"):
