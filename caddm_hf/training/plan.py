@@ -1,4 +1,4 @@
-"""The plan of an epoch: which rows are drawn, and what is made of each."""
+"""The plan of an epoch: which rows are drawn, and the kind of sample made of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ..dataset.schema import FrameDataError
 
 
 class Forgery(IntEnum):
-    """What is made of a drawn row; the last two start from a genuine row."""
+    """The kind of sample made of a drawn row; the last two start from a genuine row."""
 
     GENUINE = 0
     DATASET = 1
@@ -21,7 +21,7 @@ class Forgery(IntEnum):
 
 @dataclass(frozen=True)
 class ForgeryShares:
-    """Where forged samples come from: shares of any sum, of which one at least is positive."""
+    """Relative shares of the sources of forged samples; at least one is positive."""
 
     dataset: float = 1.0
     self_blend: float = 0.0
@@ -36,14 +36,14 @@ class ForgeryShares:
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample to be made.
+    """One sample to make.
 
     Attributes:
         epoch: number of the epoch, from 0.
         position: place of the sample in the epoch, from 0.
         row: number of the row in the table.
-        forgery: what is made of the row.
-        pair: number of its pair in the epoch, from 0; None where samples are not paired.
+        forgery: kind of sample made of the row.
+        pair: number of its pair in the epoch, from 0; None if samples are not paired.
     """
 
     epoch: int
@@ -58,8 +58,8 @@ class Origins:
     """Where the rows of a collection come from, as `TrainingPlan` needs it.
 
     Attributes:
-        sources: (N,) ids of the genuine videos behind the rows; "" if unknown.
-        twins: (N,) int64, the genuine row of the same moment as a forged one; -1 if there is none.
+        sources: (N,) ids of the genuine videos the rows come from; "" if unknown.
+        twins: (N,) int64, for a forged row the genuine row of the same moment; else -1.
         datasets: (N,) names of the rows' data sets; "" if unknown.
         shares: how often each data set is drawn, relative to the others; if empty, every row is
             drawn equally often. Otherwise every data set needs a share, which may be 0.
@@ -111,7 +111,7 @@ class TrainingPlan:
         origins: data sets and sources of all rows; needed for shares of data sets and for pairs.
 
     Raises:
-        FrameDataError: rows that the shares ask for do not exist.
+        FrameDataError: the shares need rows that do not exist.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class _Partners:
 
 
 def _grouped(keys: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Group row numbers by the key of the row; `keys` has one for each row of the table."""
+    """Group row numbers by key; `keys` has one key for each row of the table."""
     found: dict[str, list[int]] = {}
     for row in rows.tolist():
         found.setdefault(keys[row], []).append(row)

@@ -1,9 +1,9 @@
 """Training samples and evaluation crops of the rows of a collection, and their loaders.
 
-The plan of an epoch is a function of (seed, epoch). Everything random about one sample is a
-function of (seed, epoch, position in the epoch), and what a pair shares a function of (seed, epoch,
-number of the pair). So neither the order nor a pixel depends on the number of loader workers and
-processes, or on interruptions.
+The plan of an epoch is a function of (seed, epoch). The randomness of one sample is a function of
+(seed, epoch, position in the epoch), that shared by a pair of (seed, epoch, number of the pair).
+So samples and their order do not depend on interruptions or on the number of workers and
+processes.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from ..faces.landmarks import five_points
 from ..model.image_processing_caddm import CaddmImageProcessor
 from .plan import Draw, Forgery, TrainingPlan
 
-# How a sample came about: `TrainingSample.kind`, and fakes whose pair could not be swapped.
+# Kinds of samples: `TrainingSample.kind`, and fakes that could not be swapped with their twin.
 UNPAIRED = "fake-unpaired"
 KINDS = (
     "genuine",
@@ -45,9 +45,9 @@ class SampleMaker:
     """A decoded row and its place in the run -> the keyword arguments of `forward`.
 
     Args:
-        swap_config: how crops are made.
-        processor: the input contract the model will be saved with.
-        seed: of the run.
+        swap_config: settings of swaps, blends and crops.
+        processor: the processor that the model will be saved with.
+        seed: seed of the run.
         swap_faces: whether the collection's fakes are mixed with their genuine frames.
     """
 
@@ -68,7 +68,7 @@ class SampleMaker:
         return random_generator(self.seed, RandomStream.SAMPLE, epoch, position)
 
     def shared_rng(self, draw: Draw) -> np.random.Generator | None:
-        """Return the generator of what a pair shares, in its first state; None without pairs."""
+        """Return a new generator for what a pair shares; None without pairs."""
         if draw.pair is None:
             return None
         return random_generator(self.seed, RandomStream.PAIR, draw.epoch, draw.pair)
@@ -136,7 +136,7 @@ class TrainingFrames(Dataset):
         return self.maker.sample(row, draw.forgery, rng, donor, self.maker.shared_rng(draw))
 
     def _donor(self, number: int, row: FrameRow, rng: np.random.Generator) -> int:
-        """Choose among some genuine rows of other videos the face in the most similar pose."""
+        """Choose the face in the most similar pose from some genuine rows of other videos."""
         candidates = rng.choice(self.plan.genuine_rows, DONOR_CANDIDATES)
         source = self.table.source_ids[number]
         others = [c for c in map(int, candidates) if self.table.source_ids[c] != source]
@@ -148,7 +148,7 @@ class TrainingFrames(Dataset):
 
 
 class EvaluationFrames(Dataset):
-    """Rows -> aligned crops as serving makes them, with `labels` and the row's `rows` number."""
+    """Rows -> aligned crops as at inference, with `labels` and the row number as `rows`."""
 
     def __init__(self, table: FrameTable, rows: np.ndarray, processor: CaddmImageProcessor):
         self.table = table
@@ -197,8 +197,8 @@ def training_loader(
 
 def worker_options(workers: int) -> dict:
     """The options of a DataLoader that concern its `workers` processes."""
-    # OpenCV ends its threads when their number changes, which in a forked process, where they do
-    # not run, waits for ever: they are ended here, before the fork.
+    # OpenCV joins its threads when their number changes. A forked process does not have them, so
+    # joining there would hang. End the threads here, before the fork.
     cv2.setNumThreads(1)
     return {
         "num_workers": workers,
@@ -209,6 +209,6 @@ def worker_options(workers: int) -> dict:
 
 
 def _use_one_thread(worker: int) -> None:
-    """Keep a loader process from taking the cores of the training process."""
+    """Run a loader process on one thread, to leave the cores to the training process."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

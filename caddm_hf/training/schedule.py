@@ -21,10 +21,10 @@ def learning_rate(
     Args:
         schedule: "paper", "cosine" or "constant".
         peak: the rate after the warm-up.
-        step: steps done before it.
-        warmup_steps: over which the rate rises linearly from 0.
-        total_steps: of the whole run; "cosine" ends there at 0.
-        steps_per_epoch: need not be whole; `None` where the schedule does not need it.
+        step: number of steps done before.
+        warmup_steps: steps over which the rate rises linearly from 0.
+        total_steps: steps of the whole run; "cosine" reaches 0 at its end.
+        steps_per_epoch: may be fractional; `None` if the schedule does not need it.
     """
     if step < warmup_steps:
         return peak * (step + 1) / (warmup_steps + 1)

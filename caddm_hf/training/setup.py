@@ -1,4 +1,4 @@
-"""What a training run is made of besides its data: the accelerator and the model."""
+"""Set up the accelerator and the model of a training run."""
 
 import copy
 import os
@@ -33,7 +33,7 @@ PLAIN_DATA_PARALLEL = (
 
 
 def make_accelerator(config: TrainingConfig) -> Accelerator:
-    """The accelerator, or a TrainingError where it cannot do what is asked for."""
+    """Return the accelerator; raise a TrainingError if it does not support the options."""
     missing = set(config.trackers()) - {str(name) for name in get_available_trackers()}
     if missing:
         raise TrainingError(f"--report_to {min(missing)}: that package is not installed.")
@@ -52,7 +52,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
     except ValueError as error:
         raise TrainingError(f"Accelerate refuses: {error}") from error
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        # Accelerate would train in full precision without a word.
+        # Accelerate would train in full precision without a warning.
         raise TrainingError("--mixed_precision fp16 needs a GPU; a CPU can do bf16.")
     if accelerator.distributed_type not in PLAIN_DATA_PARALLEL:
         raise TrainingError(
@@ -70,7 +70,7 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
 
 
 def depthwise_gradients(accelerator: Accelerator) -> AbstractContextManager:
-    """What the forward pass is to run in: `DepthwiseGradients` where they help, else nothing."""
+    """Return the context of the forward pass: `DepthwiseGradients` on a CPU in bfloat16."""
     on_cpu = accelerator.device.type == "cpu"
     return (
         DepthwiseGradients() if on_cpu and accelerator.mixed_precision == "bf16" else nullcontext()
@@ -78,7 +78,7 @@ def depthwise_gradients(accelerator: Accelerator) -> AbstractContextManager:
 
 
 def make_model(config: TrainingConfig) -> CaddmForDeepfakeDetection:
-    """The model with its first weights, a function of the options.
+    """Return the model with its initial weights, a function of the options.
 
     Raises:
         TrainingError, WeightsError: the backbone does not exist or does not fit.
@@ -138,14 +138,14 @@ def set_training_mode(model: torch.nn.Module) -> None:
 def weights_to_mix_in(
     config: TrainingConfig, model: CaddmForDeepfakeDetection
 ) -> dict[str, torch.Tensor]:
-    """The weights of which `initial_share` are to be published; none where that is 0.
+    """Return the weights to mix in with `initial_share`; none if that is 0.
 
     Args:
-        config: names the model they are of, or else they are the present ones.
-        model: as `make_model` gave it.
+        config: its `mixed_model` names the weights; by default those of `model` are used.
+        model: from `make_model`, not trained yet.
 
     Raises:
-        TrainingError: that model cannot be loaded or is of another shape.
+        TrainingError: `mixed_model` cannot be loaded or has another shape.
     """
     if not config.initial_share:
         return {}
@@ -157,10 +157,10 @@ def weights_to_mix_in(
 def _weights_of(
     option: str, config: TrainingConfig, model: CaddmForDeepfakeDetection
 ) -> dict[str, torch.Tensor]:
-    """Read the weights that an option names: of a finished model or of a checkpoint.
+    """Read the weights of a finished model or a checkpoint that an option names.
 
     Raises:
-        TrainingError: they cannot be read, or they do not fit the model of this run.
+        TrainingError: the weights cannot be read or do not fit the model of this run.
     """
     name = getattr(config, option)
     if is_checkpoint(name):
@@ -183,7 +183,7 @@ def _weights_of(
 
 
 def trackable(options: dict) -> dict:
-    """Options as trackers take them: numbers and text."""
+    """Convert options to what trackers accept: numbers and text."""
     return {
         name: value if isinstance(value, int | float | str) else str(value)
         for name, value in options.items()
@@ -201,7 +201,7 @@ def describe_device(accelerator: Accelerator) -> str:
 
 
 def describe_weights(config: TrainingConfig) -> str:
-    """Where the first weights came from, and what was mixed into the last."""
+    """Describe the source of the initial weights, and the weights mixed in at the end."""
     if config.initial_model:
         start = f"Training went on from the weights of {Path(config.initial_model).name}."
     elif config.imagenet_weights is None:

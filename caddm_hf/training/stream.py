@@ -1,10 +1,10 @@
-"""Training samples from a stream of rows, in an order that depends on nothing but the seed.
+"""Training samples from a stream of rows, in an order that depends on the seed alone.
 
-A stream cannot be drawn from at random, so two passes are made over it, one for each class, each
-shuffled through a buffer. Every process walks through the same rows and decodes only those of its
-own batches; so reading is repeated for each of them, and `datasets` caches nothing. Resuming
-walks from the beginning, without decoding. Rows that belong together should not lie together:
-only neighbours are mixed.
+A stream has no random access, so there are two passes over it, one for each class, each shuffled
+through a buffer. Every process reads all rows and decodes only those of its own batches; the
+reading is repeated in each process, and `datasets` caches nothing. Resuming reads from the
+beginning, without decoding. The buffer mixes only neighbouring rows, so rows of one video should
+not be stored side by side.
 """
 
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ class StreamedFrames(IterableDataset):
     """The samples of one process.
 
     Args:
-        rows: a stream as `open_split` gives it.
+        rows: a stream from `open_split`.
         maker: makes the samples.
         shares: where forged samples come from, without cross-blends; half of all samples are
             genuine.
         draws: numbers of the run's samples to make, from a step's first to the last.
         micro_batch: samples of one forward pass of one process.
-        processes, process: how many processes share the batches, and which this is.
+        processes, process: number of processes that share the batches, and index of this one.
 
     Raises:
         FrameDataError: the rows have no landmarks.
@@ -85,7 +85,7 @@ class StreamedFrames(IterableDataset):
     def _endless(self, label: int) -> Iterator[dict]:
         """Rows of a class, shuffled through a buffer, pass after pass.
 
-        `datasets` has such a buffer, too, but there the order depends on the loader's workers.
+        The order from the buffer of `datasets` would depend on the loader's workers.
         """
         for epoch in count():
             rng = random_generator(self.maker.seed, RandomStream.BUFFER, label, epoch)
@@ -109,6 +109,6 @@ class StreamedFrames(IterableDataset):
 def streaming_loader(frames: StreamedFrames, workers: int) -> DataLoader:
     """Batches of this process, in order; not to be prepared by the accelerator.
 
-    There is one worker at most: among several, `datasets` would divide the rows.
+    At most one worker is used: `datasets` would divide the rows among several.
     """
     return DataLoader(frames, frames.micro_batch, **worker_options(min(workers, 1)))

@@ -1,4 +1,4 @@
-"""Scoring a validation split, on however many processes, and the metrics of the scores."""
+"""Score a validation split on one or more processes, and compute metrics of the scores."""
 
 import csv
 from dataclasses import dataclass
@@ -57,9 +57,8 @@ def predict(
 ) -> Predictions:
     """Score a split.
 
-    A row's score does not depend on the number of processes, not in the last bit: batches are
-    dealt out whole, and every forward pass has the same number of rows. The precision is the one in
-    which the model serves.
+    A row's score is bit-identical on any number of processes: batches are never divided, and
+    every forward pass has the same number of rows. The precision is that of inference.
 
     Args:
         model: in eval mode, on the accelerator's device.
@@ -70,7 +69,7 @@ def predict(
         the scores of all rows, on every process.
     """
     for buffer in model.buffers():
-        # Batch normalisation's statistics are each process's own; the first one's are saved.
+        # Each process has its own batch normalisation statistics; those of the first are saved.
         buffer.copy_(broadcast(buffer.clone()))
     network = TorchNetwork(model, accelerator.device)
 
@@ -78,7 +77,7 @@ def predict(
         return model.fake_probability(answer_filled(network, batch["pixel_values"], batch_size))
 
     rows, probabilities = [], []
-    # One call at a time: what is gathered depends on how far the loader has come.
+    # One call at a time: gathering depends on the loader's position.
     for batch, fake in score_batches(score, loader, calls_at_once=1):
         gathered = accelerator.gather_for_metrics((batch["rows"], fake))
         rows.append(gathered[0].cpu().numpy())
@@ -99,7 +98,7 @@ def video_metrics(predictions: Predictions, table: FrameTable, seed: int) -> dic
     Raises:
         FrameDataError: a video has rows of both labels.
     """
-    # Importing `evaluate` takes seconds, which a run should spend when it first evaluates.
+    # Importing `evaluate` takes seconds, so it is delayed until the first evaluation.
     import evaluate
 
     labels = table.labels[predictions.rows]
