@@ -15,16 +15,16 @@ def random_mask(
     window_xyxy: tuple[int, int, int, int] | None = None,
     allowed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A soft blending mask: the face's outline, at times deformed, its edge blurred.
+    """Draw a soft blending mask: the face's outline, sometimes deformed, with a blurred edge.
 
-    The blur reaches a drawn radius and no further, and the mask is cut back by that radius
-    before, so that it ends where it must and not before or after.
+    The blur reaches exactly a randomly drawn radius. The mask is eroded by that radius first, so
+    that the blurred mask ends at the intended border.
 
     Args:
         outline_xy: (N, 2) on the canvas.
         canvas_side: side of the canvas in pixels.
         deform_probability: chance of an elastic deformation.
-        window_xyxy: pixels of the canvas outside which the mask, blur included, is 0.
+        window_xyxy: in pixels of the canvas; outside it the mask, blur included, is 0.
         allowed: (canvas_side, canvas_side) uint8; where it is 0, so is the mask.
 
     Returns:
@@ -54,7 +54,7 @@ def blend(
     rng: np.random.Generator,
     poisson_probability: float,
 ) -> np.ndarray:
-    """Blend by Poisson or alpha, drawn from `rng`; arguments as `alpha_blend` takes them."""
+    """Blend by Poisson or alpha, drawn from `rng`; arguments as for `alpha_blend`."""
     method = poisson_blend if rng.random() < poisson_probability else alpha_blend
     return method(background, foreground, mask)
 
@@ -126,8 +126,8 @@ def alpha_blend(background: np.ndarray, foreground: np.ndarray, mask: np.ndarray
 def poisson_blend(background: np.ndarray, foreground: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Put the foreground's gradients into the background (Perez et al., SIGGRAPH 2003).
 
-    As in the usual library implementation the gradients are mixed by the mask and the equation
-    is solved on the mask's bounding rectangle, whose rim keeps the background's values. With
+    As in OpenCV's `seamlessClone`, the gradients are mixed by the mask and the equation is
+    solved on the mask's bounding rectangle, whose rim keeps the background's values. With
     d = foreground - background, the change u that is added to the background solves
 
         laplacian(u) = divergence(mask * gradient(d)),  u = 0 on the rim,
@@ -145,8 +145,8 @@ def poisson_blend(background: np.ndarray, foreground: np.ndarray, mask: np.ndarr
     region = mask_slices(mask)
     if region is None:
         return blended
-    # One more pixel on each side is the rim, where u is 0: outside the picture, if need be,
-    # where mask and difference count as 0 too.
+    # The rim, where u is 0, is one more pixel on each side. It may lie outside the picture;
+    # mask and difference are 0 there.
     rows, columns = mask[region].shape
     weight = np.zeros((rows + 2, columns + 2), np.float32)
     weight[1:-1, 1:-1] = mask[region]
@@ -177,10 +177,10 @@ def _sine_eigenvalues(count: int) -> np.ndarray:
 
 
 def match_colour(image_rgb: np.ndarray, like_rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give a picture the colour of another one's face (Reinhard et al., 2001).
+    """Match a picture's colour to that of another one's face (Reinhard et al., 2001).
 
-    In CIELAB each channel's mean and standard deviation inside the mask are made those of
-    `like_rgb` there. The gain is kept within [0.5, 2] so that a flat picture cannot blow up.
+    In CIELAB each channel's mean and standard deviation inside the mask are set to those of
+    `like_rgb`. The gain is limited to [0.5, 2], to avoid extreme gains in flat pictures.
 
     Args:
         image_rgb, like_rgb: (H, W, 3) uint8.

@@ -6,8 +6,8 @@ import numpy as np
 NOMINAL_SIZE = 224  # neighbourhoods are given in pixels of a crop of this side
 
 # Two frames differ visibly where their difference, averaged over a neighbourhood, exceeds some
-# grey levels: averaging removes what a codec adds, which has no direction. Measured on
-# FaceForensics++ at c40, codec noise alone passes on 1 to 2% of a crop.
+# grey levels. Averaging removes codec noise, whose sign varies: on FaceForensics++ at c40, codec
+# noise alone exceeds the level on 1 to 2% of a crop.
 NEIGHBOURHOOD = 9
 VISIBLE_LEVELS = 8.0
 # A blend is compared with its own background, which carries the same codec noise.
@@ -19,7 +19,7 @@ def visible_change(
 ) -> np.ndarray:
     """Where two crops differ by more than `levels` on average over a small neighbourhood.
 
-    A pixel must differ itself, too, so that what has changed does not grow by the averaging.
+    The pixel itself must differ, too, so that averaging does not enlarge the changed area.
 
     Args:
         image, reference: (H, W, 3) uint8.
@@ -34,7 +34,7 @@ def visible_change(
 
 
 def changed_pixels(image: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Where any channel differs by more than rounding does; (H, W) bool."""
+    """(H, W) bool: any channel differs by more than a rounding error."""
     return _largest_channel(cv2.absdiff(image, background)) > SUBTLE_LEVELS
 
 
@@ -88,8 +88,8 @@ def most_changed_window(weights: np.ndarray, size_wh: tuple[int, int]) -> tuple[
 def changed_box(image: np.ndarray, background: np.ndarray) -> tuple[float, ...] | None:
     """The box around the pixels of a crop that a blend has changed.
 
-    At each of its four sides a half percent of the changed pixels may lie outside, so that a
-    stray pixel does not blow it up.
+    Half a percent of the changed pixels may lie beyond each side, so that stray pixels do not
+    enlarge the box.
 
     Args:
         image, background: (H, W, 3) uint8.

@@ -1,13 +1,13 @@
-"""What cameras and networks do to a picture: at random for training, graded for testing.
+"""Degradations by cameras and networks: random ones for training, graded ones for testing.
 
-`degrade` is the training augmentation after the crop. Each step has its own probability and all
-of them fall on genuine and forged crops alike, so that no step gives the label away. The order
-is that of a picture's life: optics, light, sensor, compression.
+`degrade` is the training augmentation after the crop. Each step has its own probability and is
+applied to genuine and forged crops alike, so that no step reveals the label. The order is that of
+a camera: optics, light, sensor, compression.
 
 `distort` is the robustness test: seven distortions at five levels, after DeeperForensics-1.0
-(arXiv 2001.03024), whose levels are used where it has them.
+(arXiv 2001.03024), with its levels where it defines them.
 
-All functions take and return (H, W, 3) uint8 and never write into their input.
+All functions take and return (H, W, 3) uint8 and never modify their input.
 """
 
 import math
@@ -32,8 +32,8 @@ INTERPOLATIONS = (
     cv2.INTER_LANCZOS4,
 )
 LEVELS = np.arange(256, dtype=np.float32)
-# The normal distribution cut into 65,536 equally likely values: a draw is a 16-bit integer looked
-# up here, several times faster than NumPy's own sampler and as good at 8 bits.
+# 65,536 equally likely values of the normal distribution. A draw is a 16-bit integer looked up
+# here: several times faster than NumPy's sampler, and as good for 8-bit pictures.
 NORMAL_QUANTILES = special.ndtri((np.arange(65536) + 0.5) / 65536).astype(np.float32)
 
 
@@ -41,29 +41,29 @@ NORMAL_QUANTILES = special.ndtri((np.arange(65536) + 0.5) / 65536).astype(np.flo
 class TrainingDegradations:
     """Probabilities and ranges of the training degradations.
 
-    Probabilities are the CADDM paper's code's, and so are the ranges of JPEG and gamma; the
+    Probabilities and the ranges of JPEG and gamma are those of the CADDM paper's code. The
     other ranges are chosen so that a face stays recognisable and most forgery traces survive.
     Pixel lengths are in pixels of a 224 px crop.
 
     Attributes:
-        strength: pulls every range but the quantiser's towards "no change": 0 changes nothing,
-            1 is as given; at most 2. Probabilities are left alone.
+        strength: scales every range but the quantiser's, in [0, 2]: 0 changes nothing, 1 keeps
+            the ranges as given. Probabilities are not affected.
         jpeg_quality: quality of one JPEG round trip.
-        stretch_probability: chance of a min-max stretch, the contrast blown up to full range.
+        stretch_probability: chance of a min-max stretch of the contrast to the full range.
         low_frequency_noise: standard deviation, in grey levels, of smooth blotches.
         saturation, value: factors on S and V of HSV.
         gamma: exponent on the brightness in [0, 1].
         motion_blur_px: length of the motion.
         gaussian_blur_px: standard deviation of the blur.
         gaussian_noise: standard deviation in grey levels.
-        tone_shift: largest shift of each colour channel on its own, in grey levels.
-        rescale: factor to which the picture is shrunk before it is blown up again, each with an
+        tone_shift: largest shift of each colour channel by itself, in grey levels.
+        rescale: factor by which the picture is shrunk before it is enlarged again, each with an
             interpolation drawn at random.
         h264_probability: chance of a round trip through H.264, which the paper does not have.
         h264_quantiser: its QP, 0 to 51; the c23 and c40 of FaceForensics++ are about 23 and 40.
         shrink_probability: chance that the crop is first shrunk to the size of a small face. The
-            noise and the compression then fall on the small crop, which is enlarged at the end as
-            serving enlarges a small face. The paper does not have this.
+            noise and the compression are then applied to the small crop, which is finally
+            enlarged as at inference. The paper does not have this.
         shrink_side_px: side of the shrunk crop, drawn evenly on a logarithmic scale.
         retouch_probability: chance of a denoising, smoothing or sharpening filter, as cameras
             and editors apply; the paper does not have this.
@@ -177,7 +177,7 @@ def degrade(
         saturation, value = draw(config.saturation, 1.0), draw(config.value, 1.0)
         image = scale_saturation_value(image, saturation, value)
 
-    # Everything that maps a grey level to a grey level is one table and one pass.
+    # All mappings from grey level to grey level are combined in one table, applied once.
     table = np.repeat(LEVELS[:, None], 3, axis=1)
     if happens(config.stretch_probability):
         table += strength * (stretched_levels(image)[:, None] - table)
@@ -197,7 +197,7 @@ def degrade(
         quality = draw(config.jpeg_quality, 100.0)
         image = compress_jpeg(image, int(np.clip(round(quality), 1, 100)))
     if config.h264_probability and happens(config.h264_probability):
-        # As it is, whatever the strength: how videos are compressed does not go by ours.
+        # Independent of the strength: `h264_quantiser` is the range found in real videos.
         image = compress_h264(image, round(rng.uniform(*config.h264_quantiser)))
     if image.shape != image_rgb.shape:
         image = cv2.resize(image, image_rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
@@ -254,7 +254,7 @@ def motion_blur(image: np.ndarray, length_px: float, angle: float) -> np.ndarray
     reach = math.ceil(length_px / 2)
     if reach < 1:
         return image.copy()
-    # The distance of each tap from the segment, turned into a weight: an antialiased line.
+    # Weight each tap by its distance from the segment: an antialiased line.
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     along = np.abs(x * math.cos(angle) + y * math.sin(angle))
     across = np.abs(y * math.cos(angle) - x * math.sin(angle))
@@ -304,7 +304,7 @@ def compress_h264(image_rgb: np.ndarray, quantiser: int) -> np.ndarray:
         (H, W, 3) uint8.
     """
     height, width = image_rgb.shape[:2]
-    # The encoder wants even sides of some pixels.
+    # The encoder needs even sides of a minimum length.
     missing = [(0, max(side + side % 2, LEAST_ENCODED_SIDE) - side) for side in (height, width)]
     even = np.pad(image_rgb, [*missing, (0, 0)], mode="edge")
     encoder = av.CodecContext.create("libx264", "w")

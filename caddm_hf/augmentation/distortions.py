@@ -8,9 +8,9 @@ import numpy as np
 from .degradations import LEVELS, add_noise, apply_table, check_image, compress_jpeg, rescale
 
 # The robustness test. Parameters by level 1..5. JPEG is not among DeeperForensics' distortions
-# (what its code calls JPEG is the pixelation here); its qualities are ours.
+# (its code calls pixelation JPEG), so the JPEG qualities are our own choice.
 SATURATIONS = (0.4, 0.3, 0.2, 0.1, 0.0)  # factor on the chroma
-CONTRASTS = (0.85, 0.725, 0.6, 0.475, 0.35)  # factor on all levels, towards black as there
+CONTRASTS = (0.85, 0.725, 0.6, 0.475, 0.35)  # factor on all levels, as in DeeperForensics
 BLOCK_COUNTS = (16, 32, 48, 64, 80)  # grey 8 x 8 px blocks on 256 x 256 px
 NOISE_VARIANCES = (0.001, 0.002, 0.005, 0.01, 0.05)  # of levels in [0, 1]
 BLUR_SIZES = (7, 9, 13, 17, 21)  # kernel side in px; the deviation is a sixth of it
@@ -63,7 +63,7 @@ def _scale_chroma(image_rgb: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _add_grey_blocks(image: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
-    """Grey 8 x 8 blocks at random places, as many for the area as `count` is for 256 x 256."""
+    """Add grey 8 x 8 blocks at random places: `count` for each 256 x 256 pixels of area."""
     image = image.copy()
     height, width = image.shape[:2]
     side = 8

@@ -1,4 +1,4 @@
-"""Which face is blended onto another: among some candidates, the one in the most similar pose."""
+"""Choose the donor of a blend: the candidate face in the most similar pose."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def face_pose(points_xy: np.ndarray) -> np.ndarray:
 
 
 def most_similar(pose: np.ndarray, candidates: Sequence[np.ndarray]) -> int:
-    """Return the index of the candidate pose nearest to a pose, the first one of equals.
+    """Return the index of the candidate nearest to a pose; of equal ones, the first.
 
     Args:
         pose: (5, 2), from `face_pose`.

@@ -4,16 +4,15 @@ A forged frame and the genuine frame it was made from are mixed (CADDM, arXiv 22
 faces are swapped between them, or only the window in which they differ most, so that the evidence
 of one fake appears at several scales and places.
 
-Both frames are cut to the aligned crop first, by one matrix, and everything else happens there:
-the cost does not grow with the frame, and a box drawn in the crop is the truth as it stands.
-Genuine and forged crops pass through the same cut, halving, degradations and flip; no step may
-give the label away.
+Both frames are first cut to the aligned crop with one matrix; all further work is done on crops.
+So the cost does not grow with the frame, and boxes need no transformation. Genuine and forged
+crops pass through the same cut, halving, degradations and flip: no step may reveal the label.
 
-Where this departs from the paper's code on purpose: boxes are xyxy in [0, 1] and refitted to the
-pixels that changed; the flip turns picture and boxes; halving, which there falls on swapped fakes,
-falls on every crop; and a swap that leaves no visible forgery (a genuine face pasted over a subtle
-fake restores the genuine picture) is not labelled fake but replaced by the untouched fake, and
-named in `kind`, as is every other sample that could not be made.
+Deliberate differences from the paper's code: boxes are xyxy in [0, 1] and refitted to the changed
+pixels; the flip is applied to picture and boxes; every crop may be halved, not only swapped fakes.
+A swap can leave no visible forgery: a genuine face pasted over a subtle fake restores the genuine
+picture. Such a sample is replaced by the untouched fake. This fallback, as any other, is named in
+`kind`.
 """
 
 import math
@@ -47,12 +46,12 @@ from .degradations import TrainingDegradations, check_image, degrade
 MAX_BOXES = 2  # the whole crop and one window
 WHOLE_CROP_XYXY = (0.0, 0.0, 1.0, 1.0)
 
-# A swap happens on a canvas a little larger than the crop, or a chin that leaves the crop would
-# be blended into the crop's rim.
+# Swaps use a canvas slightly larger than the crop: otherwise a chin that leaves the crop would be
+# blended into the crop's rim.
 MARGIN = 0.125
-LEAST_HALVED_SHARE = 0.25  # of the crop's side: a small face is not halved to a blot
+LEAST_HALVED_SHARE = 0.25  # of the crop's side: do not halve faces that are small already
 
-# A swap that changes less than this to the eye is not trained as a fake of its own.
+# A swap with a smaller visible change is not used as a fake.
 LEAST_CHANGED_SHARE = 0.03  # of the crop, for a swapped face to count as forged
 LEAST_CHANGED_WINDOW_SHARE = 0.15  # of a partial swap's box
 LEAST_BOX_SIDE = 16 / NOMINAL_SIZE
@@ -60,13 +59,13 @@ LEAST_BOX_SIDE = 16 / NOMINAL_SIZE
 
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """One training crop and what is known about it.
+    """One training crop with its label and boxes.
 
     Attributes:
         image_rgb: (S, S, 3) uint8.
         label: 0 genuine, 1 forged.
-        boxes_xyxy: (MAX_BOXES, 4) float32 in [0, 1] of the crop: of a forged crop first the
-            whole crop, then the window of a partial swap; rows of zeros are no box.
+        boxes_xyxy: (MAX_BOXES, 4) float32 in [0, 1] of the crop. For a forged crop: the whole
+            crop, then the window of a partial swap. Rows of zeros stand for no box.
         kind: how the crop came about. "genuine"; "fake" (untouched); "global-fake-background",
             "global-source-background", "partial"; "self-blended", "cross-blended" and the same
             with "-partial"; "fake-fallback" and "genuine-fallback" where a swap or blend was
@@ -85,26 +84,26 @@ class TrainingSample:
 
 @dataclass(frozen=True)
 class FacialSwapConfig:
-    """The settled choices of the facial swap; probabilities are the CADDM paper's code's.
+    """Settings of the facial swap; probabilities are those of the CADDM paper's code.
 
     Attributes:
         image_size: side of the crop in pixels.
         align_scale, eye_height: size and place of the face, as `face_alignment` takes them.
-        jitter: how far the alignment is moved.
+        jitter: ranges of the random change of the alignment.
         global_probability: chance that a whole face is swapped; else a window is.
-        fake_background_probability: of the global swaps, those that put the genuine face into
+        fake_background_probability: share of the global swaps that put the genuine face into
             the fake frame.
-        source_background_probability: those that put the fake face into the genuine frame; the
-            rest of the global ones is left untouched.
+        source_background_probability: share that put the fake face into the genuine frame; in
+            the rest of the global swaps the fake stays untouched.
         windows_wh: windows of partial swaps in pixels of a 224 px crop, drawn evenly. They are
             the detector's anchor sizes.
         poisson_probability: chance of Poisson blending; else alpha blending.
         deform_probability: chance that a mask is elastically deformed.
-        rendered_probability: of self-blends, chance that the copy is first drawn anew as face
-            reenactment does (`self_blending.as_rendered`), which the paper does not have.
+        rendered_probability: chance that the copy of a self-blend is first changed as by face
+            reenactment (`self_blending.as_rendered`); the paper does not have this.
         halve_probability: chance that the frame is first halved in size.
         flip_probability: chance of a left-right flip.
-        degradations: what happens to the finished crop.
+        degradations: applied to the finished crop.
     """
 
     image_size: int = 224
@@ -150,8 +149,8 @@ class CropView:
 
     Attributes:
         matrix: (2, 3) float64, frame to canvas.
-        side: of the crop on the canvas, at most `image_size`.
-        margin: of the canvas around the crop, in pixels.
+        side: side of the crop on the canvas, at most `image_size`.
+        margin: width of the canvas around the crop, in pixels.
     """
 
     matrix: np.ndarray
@@ -164,11 +163,11 @@ class CropView:
         return self.side + 2 * self.margin
 
     def cut(self, frame: np.ndarray) -> np.ndarray:
-        """The canvas out of a frame."""
+        """Cut the canvas out of a frame."""
         return warp_face(frame, self.matrix, self.canvas_side)
 
     def crop(self, canvas: np.ndarray) -> np.ndarray:
-        """The crop out of a canvas; a view, not a copy."""
+        """Return the crop of a canvas; a view, not a copy."""
         inner = slice(self.margin, self.margin + self.side)
         return canvas[inner, inner]
 
@@ -197,8 +196,8 @@ def make_training_sample(
             default `rng` does.
 
     Returns:
-        The sample. A forged frame without a usable source stays untouched ("fake"); one whose
-        drawn swap leaves nothing to see does too ("fake-fallback").
+        The sample. A forged frame stays untouched if it has no usable source ("fake") or if the
+        drawn swap has no visible effect ("fake-fallback").
 
     Raises:
         ValueError: a picture or the landmarks are malformed.
@@ -245,9 +244,9 @@ def draw_view(
 ) -> CropView:
     """Draw a jittered alignment, and whether the frame is halved.
 
-    A halved frame shows the crop with half its detail, unless the face was so large that the
-    crop shrinks it by more than that anyway. So instead of the frame the crop is made smaller,
-    by just as much, and blown up at the end.
+    Halving the frame halves the detail of the crop, unless the face is so large that the crop
+    shrinks it further anyway. So the crop is made smaller instead of the frame, by the same
+    factor, and enlarged at the end.
     """
     matrix = jittered_alignment_matrix(
         five_points(points_xy),
@@ -269,7 +268,7 @@ def draw_view(
 
 
 def window_pixels(window_wh: tuple[int, int], side: int) -> tuple[int, int]:
-    """A window given in pixels of a 224 px crop, in pixels of a crop of `side`."""
+    """Convert a window from pixels of a 224 px crop to pixels of a crop of `side`."""
     width, height = (max(1, round(length * side / NOMINAL_SIZE)) for length in window_wh)
     return width, height
 
@@ -330,7 +329,7 @@ def finish_sample(
     config: FacialSwapConfig,
     window_xyxy: tuple[float, ...] | None = None,
 ) -> TrainingSample:
-    """Bring a crop to its size, degrade and flip it, and write down what is known of it.
+    """Resize, degrade and flip a crop, and return it with its label and boxes.
 
     Args:
         crop: (side, side, 3) uint8.

@@ -1,9 +1,9 @@
 """Forged crops out of genuine pictures alone.
 
-A self-blended image (arXiv 2204.08376) puts an altered copy of a face over itself: colour,
-sharpness and place differ a little, and the seam is all there is to find. A cross-blended image
-puts another person's face there. Both come with the same boxes as a facial swap, over the whole
-face or over one window of it, so a dataset without fakes can train the detector.
+A self-blended image (arXiv 2204.08376) blends a face with an altered copy of itself: colour,
+sharpness and position differ slightly, so the seam is the only trace. A cross-blended image blends
+in another person's face. Both have the same boxes as a facial swap, over the whole face or one
+window of it, so the detector can be trained on a dataset without fakes.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from .facial_swap import (
     window_pixels,
 )
 
-# What makes the copy differ in a self-blended image: colour, brightness and sharpness.
+# Changes to the copy in a self-blended image: colour, brightness and sharpness.
 COPY_CHANGES = TrainingDegradations(
     jpeg_probability=0.1,
     stretch_probability=0.0,
@@ -46,8 +46,8 @@ COPY_CHANGES = TrainingDegradations(
     rescale_probability=0.3,
 )
 SHARPEN_PROBABILITY = 0.3
-# What makes a copy look rendered: in grey levels, pixels beside a crop of 224, eye distances, and
-# shares of the light.
+# Changes that make a copy look rendered: in grey levels, pixels of a 224 px crop, eye distances,
+# and shares of the light.
 SMOOTHING_PROBABILITY, LIGHT_PROBABILITY = 0.8, 0.6
 SMOOTHED_LEVELS, SMOOTHING_PX, SMOOTHING_WINDOW_PX = (10, 45), (1.5, 4), 7
 SHAPE_KNOTS, SHAPE_SHIFT = (4, 10), (0.01, 0.04)
@@ -74,8 +74,8 @@ def self_blend(
 ) -> TrainingSample:
     """Blend a genuine face with an altered copy of itself.
 
-    Either the copy or the background is the altered one, and the blend is alpha: Poisson
-    blending would take the difference in colour away again.
+    Either the copy or the background is altered. Only alpha blending is used, because Poisson
+    blending would remove the difference in colour.
 
     Args:
         image_rgb: (H, W, 3) uint8, a genuine frame.
@@ -127,8 +127,8 @@ def cross_blend(
 ) -> TrainingSample:
     """Blend another genuine face onto a genuine face, its colour matched to the place.
 
-    The donor is brought over the face by the similarity between their five points; a donor who
-    looks in the same direction gives the best forgery.
+    The donor's face is aligned by the similarity transform between the five points of both. A
+    donor in a similar pose gives the best forgery.
 
     Args:
         image_rgb: (H, W, 3) uint8, a genuine frame.
@@ -151,7 +151,7 @@ def cross_blend(
     canvas_points_xy = transform_points(view.matrix, points_xy)
     donor_matrix = fit_similarity(five_points(donor_points_xy), five_points(canvas_points_xy))
     donor = warp_face(donor_rgb, donor_matrix, view.canvas_side)
-    # Only where both frames show something, and the donor's shows the donor's face.
+    # Blend only inside both frames and inside the donor's face.
     shown = _shown(image_rgb, view.matrix, view)
     shown = cv2.min(shown, _shown(donor_rgb, donor_matrix, view))
     donor_outline_xy = face_outline(transform_points(donor_matrix, donor_points_xy), FOREHEAD)
@@ -169,11 +169,11 @@ def cross_blend(
 def as_rendered(
     image_rgb: np.ndarray, points_xy: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """A face as reenactment draws it anew: skin smoothed, shape and light smoothly changed.
+    """Change a face as reenactment does: smooth the skin, vary shape and light smoothly.
 
     Args:
         image_rgb: (S, S, 3) uint8.
-        points_xy: (5 | 68 | 81, 2), its landmarks: the change of shape goes by the eyes' distance.
+        points_xy: (5 | 68 | 81, 2), its landmarks; the distance of the eyes scales the change.
         rng: draws everything.
 
     Returns:
@@ -209,7 +209,7 @@ def as_rendered(
 
 
 def _spread(knots: np.ndarray, side: int) -> np.ndarray:
-    """(K, K) or (K, K, 2) values as a smooth field over `side` pixels a side."""
+    """Interpolate (K, K) or (K, K, 2) values to a smooth field of `side` x `side` pixels."""
     return cv2.resize(knots, (side, side), interpolation=cv2.INTER_CUBIC)
 
 
