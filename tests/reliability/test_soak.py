@@ -42,7 +42,8 @@ def test_many_videos_in_one_process(
             str(settled),
             *files,
         ],
-        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(TESTS.parent)},
+        env=os.environ
+        | {"TMPDIR": str(temporary), "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}"},
         stdout=subprocess.PIPE,
         check=True,
     )

@@ -349,11 +349,13 @@ def check_sentence(message: str, source: str) -> None:
 
 
 def check_report(report: dict) -> None:
-    """Nothing in it that is no JSON or no probability."""
+    """Only JSON and probabilities are in it, and no number of a face that does not count."""
     json.dumps(report, allow_nan=False)
     for person in report["people"]:
         for frame in person["frames"]:
-            assert 0 <= frame["fake_probability"] <= 1
+            probability = frame["fake_probability"]
+            counts = frame["doubt"] is None and person["fake_probability"] is not None
+            assert 0 <= probability <= 1 if counts else probability is None
             assert frame["time_s"] >= 0
     assert report["duration_s"] >= 0
 
