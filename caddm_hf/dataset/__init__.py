@@ -2,11 +2,11 @@
 
     frame_table   a collection in random access, with pairs of the same moment
     genuine       portraits joined to a collection
-    lost_videos   what a preparation could not use
-    opening       opens a split of a collection, for everyone
-    parquet       Parquet -> `datasets`, once it is known what it unpacks to
+    lost_videos   videos that data preparation could not use
+    opening       find and load a split of a collection
+    parquet       Parquet -> `datasets`, after a check of the unpacked size
     pictures      pictures stored in rows
-    point_search  landmarks for rows without, found once
+    point_search  landmarks for rows without them, found once and cached
     rows          a split of any collection, opened for measuring
     schema        columns, labels, FrameDataError
     splits        the names of splits

@@ -3,7 +3,7 @@
 A collection is a `datasets` dataset, as Parquet on disk or on the Hub, one row a face:
 
     image             the frame, or a crop of it with one face
-    source_image      the genuine frame it was forged from, the same moment; null if genuine
+    source_image      the genuine frame of the same moment, before the forgery; null if genuine
     landmarks         N x (x, y) in pixels of `image`, N = 5, 68 or 81; null if unknown
     label             real or fake
     method            how it was forged; null if genuine
@@ -11,9 +11,9 @@ A collection is a `datasets` dataset, as Parquet on disk or on the Hub, one row 
     source_video_id   the genuine video behind it; its own id if genuine
     frame_index, time_s, dataset, compression   where it comes from
 
-Splits are the dataset's splits. Only `image`, `label` and `video_id` are needed: where
-`source_image` is missing the genuine row of the same source video and frame index takes its
-place, and missing landmarks are found by `point_search`.
+Splits are the dataset's splits. Only `image`, `label` and `video_id` are required. A missing
+`source_image` is replaced by the genuine row of the same source video and frame index.
+`point_search` finds missing landmarks.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from ..faces.landmarks import check_points, face_outline, fill_outline
 from .pictures import decode_picture
 from .schema import FRAME_FEATURES, PICTURE_COLUMNS, FrameDataError, label_numbers
 
-# A pair is the same moment if the surroundings of the face differ by less than this, in grey
-# levels. On DFDC face crops aligned pairs lie around 3 and pairs of different moments around 20,
-# with a thin overlap in between; the threshold was set by looking at pairs on both sides of it.
+# A pair shows the same moment if the surroundings of the face differ by less than this, in grey
+# levels. On DFDC face crops aligned pairs differ by about 3, pairs of different moments by about
+# 20, with little overlap. The threshold was chosen by viewing pairs on both sides of it.
 SAME_FRAME_LEVELS = 6.0
 COMPARED_SIDE = 128  # frames are compared at about this size
-LEAST_SURROUNDINGS = 0.01  # of the compared region; with less of it a pair is not compared
+LEAST_SURROUNDINGS = 0.01  # share of the compared region; pairs with less are not compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,8 @@ class FrameRow:
     def is_same_frame(self) -> bool:
         """Whether image and source show the same moment outside the face.
 
-        Compared is a ring: the box around the face's outline, half as large again on each
-        side, without the face. A static background far from the face would hide that the head
-        has moved.
+        Compares a ring: the box of the face's outline, extended by half its size on each side,
+        without the face. Including more of a static background would hide movements of the head.
         """
         image, source = self.image_rgb, self.source_rgb
         if source is None or source.shape != image.shape or self.points_xy is None:
@@ -87,10 +86,10 @@ def read_row(
     """Decode one row.
 
     Args:
-        row: as the dataset gives it, pictures decoded or not.
-        label: its label, as `label_numbers` gives it.
-        source: the row of its genuine twin, if `row` does not hold the genuine frame itself.
-        points_xy: (N, 2) landmarks, for a row that has none.
+        row: a row of the dataset, pictures decoded or not.
+        label: 0 genuine, 1 forged, from `label_numbers`.
+        source: the row of its genuine twin, if `row` has no `source_image`.
+        points_xy: (N, 2) landmarks, used if `row` has none.
 
     Raises:
         FrameDataError: a picture or the landmarks are damaged.
@@ -114,10 +113,10 @@ def read_row(
 
 
 class FrameTable:
-    """A split in random access: what is small in memory, pictures decoded when asked for.
+    """Random access to a split: small columns in memory, pictures decoded on access.
 
     Args:
-        rows: as `open_split` gives them.
+        rows: from `open_split`.
 
     Attributes:
         rows: the dataset.
@@ -174,12 +173,12 @@ class FrameTable:
         return len(self.rows)
 
     def digest(self) -> str:
-        """Changes when rows, labels or their order do (not when pictures do)."""
+        """Return a digest of the rows, labels and their order, but not of the pictures."""
         listed = "\n".join(f"{v}\t{n}" for v, n in zip(self.video_ids, self.labels, strict=True))
         return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
     def _light_columns(self) -> dict[str, list]:
-        """Every column but pictures and landmarks, and which rows hold a source picture."""
+        """Return all columns but pictures and landmarks, and which rows have a source picture."""
         features = self.rows.features
         names = [name for name in FRAME_FEATURES if name in features]
         light = [name for name in names if name not in (*PICTURE_COLUMNS, "landmarks", "time_s")]
@@ -196,7 +195,7 @@ class FrameTable:
         return columns
 
     def landmarks(self, number: int) -> np.ndarray | None:
-        """(N, 2) float64 landmarks of a row, its own or the found ones."""
+        """Return the (N, 2) float64 landmarks of a row, its own or those found."""
         if self._landmarks is not None:
             own = self._landmarks[int(number)]["landmarks"]
             if own:
@@ -204,7 +203,7 @@ class FrameTable:
         return self.points_xy[number]
 
     def landmarks_known(self) -> np.ndarray:
-        """(N,) bool: rows that come with landmarks."""
+        """Return (N,) bool: rows whose landmarks are in the dataset."""
         if self._landmarks is None:
             return np.zeros(len(self.rows), bool)
         column = self._landmarks.with_format("arrow")[:].column(0)

@@ -1,7 +1,7 @@
 """Genuine pictures of any origin, joined to a collection's training rows.
 
-A collection of forged videos shows few people under few conditions, and a detector trained on it
-takes much that is new for forged. Portraits known to be genuine widen what it has seen.
+Collections of forged videos show few people under few conditions, and a detector trained on one
+calls many unfamiliar pictures forged. Adding portraits known to be genuine reduces these errors.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ from .schema import FrameDataError, label_numbers
 
 
 def open_genuine_pictures(name: str, limit: int | None = None) -> datasets.Dataset:
-    """Pictures that are all genuine.
+    """Open a data set of genuine pictures.
 
     Args:
         name: a folder or file of Parquet or a dataset id on the Hub, with a column `image`; its
-            training split is taken. Labels are not needed.
-        limit: take only so many, from the beginning.
+            training split is used. Labels are optional.
+        limit: use only the first `limit` pictures.
 
     Returns:
         the one column `image`; at least one row.
@@ -42,11 +42,11 @@ def join_genuine_pictures(
     """Append genuine pictures to the rows of a collection.
 
     Args:
-        rows: as `open_split` gives them, with at least one genuine row.
-        name, limit: as `open_genuine_pictures` takes them.
+        rows: from `open_split`, with at least one genuine row.
+        name, limit: as in `open_genuine_pictures`.
 
     Returns:
-        rows and pictures. Each picture counts as a video of its own, "<name>/<number>".
+        rows and pictures. Each picture is a separate video, "<name>/<number>".
 
     Raises:
         FrameDataError: there are no such pictures, or some are labelled fake.

@@ -1,7 +1,7 @@
-"""Videos that the preparation lost: they have no row, and would be missing from the figures.
+"""Videos that data preparation lost. They have no row, but figures must count them as failures.
 
-`data_scripts/build_frame_dataset.py` writes beside the rows what became of every video, a line of
-JSON each in `videos.jsonl`. A video without a single frame kept is a failed one.
+`data_scripts/build_frame_dataset.py` writes `videos.jsonl` beside the rows, one line of JSON for
+each video with its outcome. A video of which no frame was kept is lost.
 """
 
 import json
@@ -31,14 +31,14 @@ class LostVideo:
 
 
 def lost_videos(name: str, split: str) -> list[LostVideo]:
-    """The videos of a split that the preparation lost; none where it left no account.
+    """Return the lost videos of a split; none if the collection has no `videos.jsonl`.
 
     Args:
         name: folder of a collection, or its id on the Hub.
-        split: as in the accounts, or "all".
+        split: as in `videos.jsonl`, or "all".
 
     Raises:
-        FrameDataError: the account is damaged.
+        FrameDataError: `videos.jsonl` is damaged.
     """
     path = _accounts_path(name)
     if path is None:
@@ -69,7 +69,7 @@ def lost_videos(name: str, split: str) -> list[LostVideo]:
 
 
 def _text(value: object) -> str:
-    """Return a name from a file, if it is a text of bounded length."""
+    """Return `value` if it is a string of limited length, else raise TypeError."""
     if not isinstance(value, str) or len(value) > LONGEST_NAME:
         raise TypeError
     return value
@@ -85,5 +85,5 @@ def _accounts_path(name: str) -> Path | None:
         return Path(hf_hub_download(name, ACCOUNTS_FILE, repo_type="dataset"))
     except (EntryNotFoundError, LocalEntryNotFoundError):
         return None
-    except Exception as error:  # the Hub client raises whatever it meets
+    except Exception as error:  # the Hub client raises many types
         raise FrameDataError(f"'{ACCOUNTS_FILE}' of '{name}' cannot be fetched.") from error

@@ -1,7 +1,7 @@
 """Open a collection: a folder or file of Parquet, or a dataset of the Hub.
 
-Training, evaluation and the data scripts open collections here, with the split words of
-`dataset.splits`. A single file, and a folder whose file names name no split, are used whole.
+Training, evaluation and the data scripts open collections here, with the split names of
+`dataset.splits`. A single file, or a folder whose file names contain no split name, is used whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from .schema import PICTURE_COLUMNS, FrameDataError
 from .splits import SPLIT_WORDS, WHOLE, split_of_file
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
-# In the order in which a measurement looks for a split if none is named.
+# Splits that a measurement tries if none is named, in this order.
 MEASURED_SPLITS = ("test", "validation")
 
 
@@ -28,7 +28,7 @@ class MissingSplitError(FrameDataError):
     """A collection does not have the split that was asked for."""
 
     def with_advice(self, advice: str) -> FrameDataError:
-        """Return the error with what the user can do in its sentence."""
+        """Return the error with advice to the user added to its sentence."""
         return FrameDataError(f"{str(self).rstrip('.')}: {advice}.")
 
 
@@ -38,7 +38,7 @@ class FoundSplit:
 
     Attributes:
         collection: the name or path of the collection.
-        name: the split: the dataset's own word on the Hub, else one of `SPLITS`, or `WHOLE`.
+        name: of the split: the dataset's own name on the Hub, else one of `SPLITS`, or `WHOLE`.
         files: its Parquet files; None for a dataset on the Hub.
     """
 
@@ -53,7 +53,7 @@ def find_split(name: str, wanted: Sequence[str], or_only: bool = False) -> Found
     Args:
         name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
         wanted: names out of `SPLITS`, the preferred one first.
-        or_only: if none of these exists, but a single other split does, return that one.
+        or_only: if none of these exists and there is only one other split, return that one.
 
     Raises:
         MissingSplitError: the collection has none of the splits.
@@ -97,15 +97,15 @@ def find_split(name: str, wanted: Sequence[str], or_only: bool = False) -> Found
 def load_split(
     found: FoundSplit, needed_columns: Sequence[str] = NEEDED_COLUMNS, streaming: bool = False
 ) -> datasets.Dataset | datasets.IterableDataset:
-    """Load a split, its pictures not decoded.
+    """Load a split without decoding its pictures.
 
     Args:
         found: from `find_split`.
-        needed_columns: the collection is refused without these.
-        streaming: read rows as they are asked for.
+        needed_columns: raise an error if one of these is missing.
+        streaming: read rows on access.
 
     Returns:
-        at least one row, unless it is a stream.
+        at least one row, unless streaming.
 
     Raises:
         FrameDataError: the split cannot be read, holds no rows, or lacks a column.
@@ -121,7 +121,7 @@ def load_split(
     if not streaming and not len(rows):
         raise FrameDataError(f"Data '{name}' holds no rows.")
     features = rows.features
-    if features is None:  # a stream of a format without a schema
+    if features is None:  # streaming from a format without a schema
         raise FrameDataError(f"Data '{name}' does not say which columns it has.")
     missing = [column for column in needed_columns if column not in features]
     if missing:
@@ -142,7 +142,7 @@ def open_split(
     streaming: bool = False,
     needed_columns: Sequence[str] = NEEDED_COLUMNS,
 ) -> datasets.Dataset | datasets.IterableDataset:
-    """Open one split; the arguments and errors are those of `find_split` and `load_split`."""
+    """Open one split. Arguments and errors are those of `find_split` and `load_split`."""
     return load_split(find_split(name, (split,)), needed_columns, streaming)
 
 
@@ -153,26 +153,26 @@ def open_rows(
 
     Args:
         name: a folder with Parquet files, a Parquet file, or a dataset id on the Hub.
-        needed: the collection is refused without these columns.
+        needed: raise an error if one of these columns is missing.
         split: one of `SPLITS`; by default the test split, else the validation split.
         any_split: use a training split if there is no other.
 
     Raises:
-        FrameDataError: the message says in one sentence why the collection cannot be used.
+        FrameDataError: the collection cannot be used; one sentence says why.
     """
     default = (*MEASURED_SPLITS, "train") if any_split else MEASURED_SPLITS
     try:
         found = find_split(name, (split,) if split else default)
     except MissingSplitError as error:
         raise error.with_advice("choose one with --split") from None
-    # Only the last part of a path: a report must not reveal this machine's folders.
+    # Keep only the last part of a path: reports must not reveal this machine's folders.
     shown = Path(name).resolve().name if Path(name).exists() else name
     return OpenedRows(shown, found.name, load_split(found, needed))
 
 
 @contextmanager
 def _reading(name: str) -> Iterator[None]:
-    """Turn whatever `datasets` and the Hub client raise into a FrameDataError."""
+    """Turn any error of `datasets` and the Hub client into a FrameDataError."""
     try:
         yield
     except FrameDataError:

@@ -1,9 +1,9 @@
-"""Collections in Parquet -> `datasets`, once it is known what they unpack to.
+"""Collections in Parquet -> `datasets`, after a check of the unpacked size.
 
-`datasets` writes every row it loads into a cache, unpacked. A text that a file holds once, in a
-dictionary or compressed, can stand for terabytes there. So before the first loading all columns
-are read in the form in which they are stored, a text once however many rows have it, and what
-they would take is added up. What is in the cache already is not looked at again.
+`datasets` writes all rows unpacked to a cache. A text stored once, in a dictionary or compressed,
+can expand to terabytes there. Therefore all columns are read before the first loading, with
+dictionaries kept (each text once, however many rows use it), and the unpacked size is added up.
+Files that are already in the cache are not checked again.
 """
 
 import os
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from .schema import FrameDataError
 
-# Pictures hardly shrink in Parquet; texts, numbers and rows without values do, but are few.
+# Parquet hardly compresses pictures. It compresses texts, numbers and nulls, but these are small.
 MOST_GROWTH = 8
 SPARE_BYTES = 2**28
 ROWS_AT_ONCE = 256
@@ -33,12 +33,12 @@ def load_files(
     Args:
         name: of the collection, for messages.
         files: paths.
-        split: what the result is called.
-        streaming: read rows as they are asked for: nothing is written, so only the sizes that
-            the files state are checked.
+        split: name of the result.
+        streaming: read rows on access. Nothing is written to disk then, so only the sizes stated
+            in the files are checked.
 
     Raises:
-        FrameDataError: they would unpack to many times their size.
+        FrameDataError: the files would unpack to many times their size.
     """
     given = {"data_files": {split: list(files)}}
     if streaming:
@@ -51,15 +51,15 @@ def load_files(
 def load_from_hub(
     name: str, split: str, streaming: bool = False
 ) -> datasets.Dataset | datasets.IterableDataset:
-    """Load a split of a dataset on the Hub; Parquet files as `load_files`.
+    """Load a split of a dataset on the Hub, with the checks of `load_files` for Parquet.
 
     Raises:
-        FrameDataError: they would unpack to many times their size.
+        FrameDataError: the files would unpack to many times their size.
     """
     if not streaming:
         builder = datasets.load_dataset_builder(name)
         if not _is_unpacked(builder):
-            # All splits are unpacked at once, whichever is asked for.
+            # `datasets` unpacks all splits, even if only one is loaded.
             urls = chain.from_iterable((builder.config.data_files or {}).values())
             wanted = [str(url) for url in urls if str(url).endswith(".parquet")]
             check_contents(name, datasets.DownloadManager().download(wanted))
@@ -71,19 +71,19 @@ def _is_unpacked(builder: datasets.DatasetBuilder) -> bool:
 
 
 def check_claims(name: str, files: Sequence[str]) -> None:
-    """Check the sizes that Parquet files state.
+    """Check the unpacked sizes stated in Parquet files.
 
     Raises:
-        FrameDataError: it is too much.
+        FrameDataError: the sum is too large.
     """
     _check_sizes(name, files, chain.from_iterable(map(_claimed_bytes, files)))
 
 
 def check_contents(name: str, files: Sequence[str]) -> None:
-    """Read Parquet files through and add up what their rows take unpacked.
+    """Read Parquet files and add up the unpacked size of their rows.
 
     Raises:
-        FrameDataError: it is too much.
+        FrameDataError: the sum is too large.
     """
     check_claims(name, files)  # a file that states too large a size is not read
     _check_sizes(name, files, chain.from_iterable(map(_found_bytes, files)))
@@ -111,7 +111,7 @@ def _found_bytes(file: str) -> Iterator[int]:
         schema = parquet.schema
     leaves = [schema.column(number) for number in range(len(schema))]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    # Neither fetched ahead nor a whole column at a time.
+    # Limit memory: no prefetching, and no reading of whole columns at once.
     options = {"pre_buffer": False, "buffer_size": READ_AHEAD_BYTES}
     with pq.ParquetFile(file, read_dictionary=texts, **options) as parquet:
         for batch in parquet.iter_batches(ROWS_AT_ONCE, use_threads=False):
@@ -119,7 +119,7 @@ def _found_bytes(file: str) -> Iterator[int]:
 
 
 def _unpacked_bytes(array: pa.Array) -> int:
-    """What an array takes where every row has its own copy of its text."""
+    """Return the bytes of an array if every row has its own copy of its text."""
     if isinstance(array, pa.DictionaryArray):
         lengths = pc.binary_length(array.dictionary).take(array.indices)
         return array.indices.nbytes + (pc.sum(lengths).as_py() or 0)

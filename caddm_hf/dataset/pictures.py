@@ -1,7 +1,7 @@
-"""Pictures stored in rows: bytes from outside, checked before they are decoded.
+"""Pictures stored in rows: untrusted bytes, checked before they are decoded.
 
-A few kilobytes can claim gigabytes of pixels, and a path instead of a picture can name any file
-of this machine.
+A file of a few kilobytes can declare gigabytes of pixels, and a row can contain a path to any file
+of this machine instead of a picture.
 """
 
 import io
@@ -21,15 +21,15 @@ LIMITS = MediaLimits()
 
 
 def picture_bytes(picture: dict | None, name: str | None = None) -> bytes:
-    """The file of a picture.
+    """Return the encoded bytes of a picture.
 
     Args:
-        picture: what `datasets.Image(decode=False)` gives: bytes and path.
-        name: names the row in messages.
+        picture: bytes and path, as from `datasets.Image(decode=False)`.
+        name: of the row, for messages.
 
     Raises:
-        FrameDataError: the row has no picture, a huge one, or a path outside the caches of the
-            Hub's libraries, where image files of a dataset on the Hub are kept.
+        FrameDataError: the row has no picture, a huge one, or a path outside the caches of
+            `datasets` and the Hub client, which store the image files of datasets on the Hub.
     """
     if picture is None:
         raise FrameDataError(f"A row of video '{name}' has no picture.")
@@ -55,24 +55,24 @@ def _is_cached(path: str) -> bool:
 
 
 def decode_picture(picture, name: str | None = None) -> np.ndarray:
-    """A picture as `datasets` gives it -> (H, W, 3) uint8 RGB.
+    """Decode a picture of a row to (H, W, 3) uint8 RGB.
 
     Args:
-        picture: a PIL image, or what `Image(decode=False)` gives: bytes and path.
-        name: names the row in messages.
+        picture: a PIL image, or bytes and path, as from `Image(decode=False)`.
+        name: of the row, for messages.
 
     Raises:
-        FrameDataError: it cannot be decoded, or has more pixels than a picture may have.
+        FrameDataError: the picture cannot be decoded, or has too many pixels.
     """
     if picture is not None and not isinstance(picture, dict):
         return np.asarray(picture.convert("RGB"))
     data = picture_bytes(picture, name)
     try:
-        # Opening reads the header only.
+        # `open` reads only the header.
         width, height = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS).size
     except Image.DecompressionBombError:
         width = height = LIMITS.max_side_px + 1
-    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
+    except Exception as error:  # damaged files make Pillow raise many types
         raise FrameDataError(f"A picture of video '{name}' cannot be decoded.") from error
     if max(width, height) > LIMITS.max_side_px or width * height > LIMITS.max_image_pixels:
         raise FrameDataError(f"A picture of video '{name}' has far more pixels than can be read.")

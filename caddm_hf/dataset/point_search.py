@@ -1,9 +1,9 @@
-"""Facial points of rows without landmarks: searched once, then read from a cache.
+"""Facial points of rows without landmarks: found once, then read from a cache.
 
-Such rows must be crops around one face, so they are searched at a small size: MTCNN's last network
-sees 48 x 48 pixels anyway. On tightly cut 224 px crops, points move by a median of 1 px against a
-search at full size. One search with a border is 3 to 4 times as fast as the two of a whole frame,
-with the same points (median difference 0).
+Such rows must be crops around one face, so they are searched at a small size (the input of MTCNN's
+last network is only 48 x 48 pixels). On tightly cut 224 px crops, points differ by a median of 1 px
+from a search at full size. One search with a border is 3 to 4 times as fast as the two searches of
+a whole frame, and finds the same points (median difference 0).
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from .schema import FrameDataError
 SEARCHED_SIDE = 160
 ROWS_AT_ONCE = 32
 ROWS_BETWEEN_SAVES = 512
-# Where the points of a tight crop lie on the median of those found in DFDC face crops, in
-# units of its width and height: for crops in which none are found.
+# Median positions of the points in DFDC face crops, in units of the crop's width and height.
+# Used for tight crops in which no face is found.
 TYPICAL_POINTS = np.array(
     [(0.311, 0.290), (0.721, 0.292), (0.510, 0.495), (0.344, 0.738), (0.677, 0.739)]
 )
-LARGEST_MISSING_SHARE = 0.25  # beyond, the pictures are no face crops
+LARGEST_MISSING_SHARE = 0.25  # with more rows without a face, these are not face crops
 LEAST_JUDGED_ROWS = 100
 
 FOLDER_NAME = "caddm_five_points"
@@ -37,23 +37,23 @@ FindPoints = Callable[[list[np.ndarray]], list[np.ndarray | None]]
 
 
 def default_cache_folder() -> Path:
-    """Return the default folder of the points, beside the cache of `datasets`."""
+    """Return the default cache folder for points, in the cache of `datasets`."""
     return Path(datasets.config.HF_DATASETS_CACHE) / FOLDER_NAME
 
 
 def search_points(table: FrameTable, numbers: Iterable[int], cache_folder: Path) -> int:
-    """Give rows of a table their five points, from the cache or by searching.
+    """Fill in the five points of rows, from the cache or by a search.
 
-    Points are saved during the search, so an interrupted search is continued. They belong to the
-    content of a picture: a changed picture is searched again.
+    Points are saved during the search, so an interrupted search can be resumed. The cache is keyed
+    by the content of a picture: a changed picture is searched again.
 
     Args:
         table: its `points_xy` are filled in.
         numbers: the rows that will be used.
-        cache_folder: made if need be.
+        cache_folder: created if necessary.
 
     Returns:
-        the number of rows in which no face was found; they get typical points.
+        the number of rows without a detected face; these get `TYPICAL_POINTS`.
 
     Raises:
         FrameDataError: no face is found in so many pictures that they cannot be face crops.
@@ -110,14 +110,14 @@ def _search(
 
 def mtcnn_points() -> FindPoints:
     """Return a function that finds the five points of the largest face in each picture."""
-    # Loading the networks takes seconds, and most runs find their points in the cache.
+    # Imported here because it takes seconds, and most runs find their points in the cache.
     from ..faces.detection import FaceDetector
 
     detector = FaceDetector(max_side=SEARCHED_SIDE)
 
     def find(images_rgb: list[np.ndarray]) -> list[np.ndarray | None]:
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # its networks are too small to be divided
+        torch.set_num_threads(1)  # the networks are too small for several threads
         try:
             faces = detector.detect_in_crops(images_rgb)
         finally:
@@ -135,9 +135,9 @@ class _PointsCache:
         self.points = _read_points(path)
 
     def adopt(self, wanted: set[bytes]) -> None:
-        """Copy the points of these pictures from the caches of other collections.
+        """Copy known points of these pictures from the caches of other collections.
 
-        The same pictures may be in another file, or in another selection of rows.
+        Another file or selection of rows may contain the same pictures.
         """
         for path in sorted(self.path.parent.glob("five-points-*.npz")):
             if path != self.path:
@@ -159,7 +159,7 @@ def _read_points(path: Path) -> dict[bytes, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             digests, points = stored["digests"], stored["points"].astype(np.float32)
         return {digest.tobytes(): five for digest, five in zip(digests, points, strict=True)}
-    except Exception:  # a damaged cache is no reason to fail: it is made again
+    except Exception:  # ignore a damaged cache; it is written anew
         return {}
 
 
@@ -170,6 +170,6 @@ def _digest(table: FrameTable, number: int) -> bytes:
 
 
 def _safe_name(table: FrameTable) -> str:
-    """Return a file name for the collection; digests alone decide which points are reused."""
+    """Return a file name for the collection. Points are matched by digest, not by this name."""
     fingerprint = re.sub(r"\W", "", str(getattr(table.rows, "_fingerprint", "")))
     return fingerprint[:32] or "rows"

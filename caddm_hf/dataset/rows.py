@@ -1,6 +1,6 @@
-"""A split opened for measuring, with any columns beside the pictures.
+"""A split opened for measuring, with any columns besides the pictures.
 
-Training reads a `FrameTable`, which knows labels, twins and landmarks. A measurement also takes
+Training reads a `FrameTable`, with labels, twins and landmarks. Measurements also accept
 collections with other columns, such as photographs of known people.
 """
 
@@ -20,15 +20,15 @@ LANDMARK_COLUMN = "landmarks"
 
 
 class OpenedRows:
-    """Rows in random access.
+    """Random access to the rows of a split.
 
     Args:
-        name: for reports.
+        name: of the collection, for reports.
         split: for reports.
-        rows: from `load_split`: pictures, not decoded, in the column `image`.
+        rows: from `load_split`, with undecoded pictures in the column `image`.
 
     Attributes:
-        columns: name -> values of every column that holds one word or number a row.
+        columns: name -> values, for every column with one string or number per row.
     """
 
     def __init__(self, name: str, split: str, rows: datasets.Dataset):
@@ -49,10 +49,10 @@ class OpenedRows:
         return len(self._pictures)
 
     def words(self, column: str) -> list[str | None]:
-        """A column as text, names in place of class numbers; None where it is null or absent.
+        """Return a column as strings, with class names for class numbers; None if null or absent.
 
         Raises:
-            FrameDataError: it holds something else than words or numbers.
+            FrameDataError: the column has values other than strings or numbers.
         """
         if column not in self.features:
             return [None] * len(self)
@@ -65,10 +65,10 @@ class OpenedRows:
         return [None if value in (None, "") else str(value) for value in values]
 
     def points_xy(self, number: int) -> np.ndarray | None:
-        """(5, 2) landmarks that a row comes with.
+        """Return the (5, 2) landmarks stored in a row, or None.
 
         Raises:
-            FrameDataError: they are damaged.
+            FrameDataError: the landmarks are damaged.
         """
         if self._points is None:
             return None
@@ -81,7 +81,7 @@ class OpenedRows:
             raise FrameDataError(f"Row {number} of '{self.name}' is damaged: {error}.") from None
 
     def rows_without_points(self) -> list[int]:
-        """Numbers of the rows that come without landmarks."""
+        """Return the numbers of the rows without landmarks."""
         if self._points is None:
             return list(range(len(self)))
         column = self._points.with_format("arrow")[:].column(0)
@@ -91,22 +91,22 @@ class OpenedRows:
         """Decode the picture of a row; (H, W, 3) uint8.
 
         Raises:
-            FrameDataError: it is damaged.
+            FrameDataError: the picture is damaged.
         """
         return decode_picture(self._pictures[int(number)][PICTURE_COLUMN], f"of row {number}")
 
     def picture_digests(self) -> Iterator[str]:
-        """Of each row a digest of its picture file."""
+        """Yield a digest of each row's picture file."""
         for batch in self._pictures.iter(batch_size=256):
             for picture in batch[PICTURE_COLUMN]:
                 yield _picture_digest(picture)
 
     def fingerprint(self, columns: Sequence[str], more: str = "") -> str:
-        """Digest of every row's picture and of some columns, however rows are divided into files.
+        """Return a digest of all pictures and some columns, independent of the division into files.
 
         Args:
-            columns: names; one that is absent counts as empty.
-            more: what else belongs to the content.
+            columns: names; an absent column counts as empty.
+            more: further content to include.
         """
         digest = hashlib.blake2b(more.encode(), digest_size=16)
         words = [self.words(column) for column in columns]

@@ -1,4 +1,4 @@
-"""What a collection of frames holds: columns, labels, and the error about a collection."""
+"""The schema of a frame collection: columns, labels, and the error for unusable collections."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ..core.errors import UserError
 
 
 class FrameDataError(UserError):
-    """A collection that cannot be used; the message is one sentence for who chose it."""
+    """A collection cannot be used; the message is one sentence for the user."""
 
 
 FRAME_FEATURES = datasets.Features(
@@ -32,11 +32,11 @@ LABELS = {"real": 0, "fake": 1}
 
 
 def label_numbers(labels: Sequence, feature: object) -> np.ndarray:
-    """Labels of a dataset's column as (N,) int64 with 0 = real and 1 = fake.
+    """Return the labels of a column as (N,) int64 with 0 = real and 1 = fake.
 
     Args:
         labels: as stored: class numbers, or the words real and fake.
-        feature: the column's feature; the names of a ClassLabel decide, whatever their order.
+        feature: of the column; for a ClassLabel its names decide, in any order.
 
     Raises:
         FrameDataError: a label is neither real nor fake.

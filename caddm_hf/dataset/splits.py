@@ -1,10 +1,10 @@
-"""The names of splits, and how they are recognised in files and datasets."""
+"""The names of splits, and how to recognise them in file names and datasets."""
 
 import re
 
 SPLITS = ("train", "validation", "test")
-# What datasets call their splits, the preferred word first. No word stands for two splits: a test
-# split is never used for validation unless it is asked for.
+# Names that datasets use for each split, the preferred one first. No name stands for two splits,
+# so a test split is never used for validation unless requested.
 SPLIT_WORDS = {
     "train": ("train",),
     "validation": ("validation", "valid", "val", "dev"),
