@@ -1,11 +1,11 @@
-"""What computes the network.
+"""Backends that run the network.
 
-    backends  torch, ONNX Runtime or OpenVINO: opens the network asked for
+    backends  open the network in torch, ONNX Runtime or OpenVINO
     export    a model -> an ONNX file, in float32 or int8
     exported  an ONNX file, checked before it is run
-    names     the names of the backends, light enough for --help
-    network   CropNetwork, and the one that torch computes
-    zero_gpu  a GPU lent for each call, on a Space
+    names     the names of the backends, quick to import for --help
+    network   CropNetwork, and its implementation in torch
+    zero_gpu  a GPU borrowed for each call, on a Space
 
 Tests bear the modules' names, except: export, names and network: test_backends.py,
 cli/test_export.py.

@@ -1,11 +1,11 @@
-"""What computes the network: torch, ONNX Runtime or OpenVINO, behind `CropNetwork`.
+"""The network in torch, ONNX Runtime or OpenVINO, behind the interface `CropNetwork`.
 
     network = open_network(loaded, device, "auto")
     detector = VideoDetector(loaded, config, device, network=network)
 
-Torch is always available. The other two compute an exported file (`runtime.exported`), kept in
-the model's folder or in a cache, and is made on first use where that takes a few seconds. Every
-export has to answer like torch on two crops before it is used.
+Torch is always available. The other two run an exported file (`runtime.exported`) from the model's
+folder or a cache. It is exported on first use if that takes only seconds. Before an export is used,
+its output on two crops is compared with torch.
 """
 
 import importlib.util
@@ -41,21 +41,21 @@ from .network import DTYPES, CropNetwork, TorchNetwork
 logger = logging.getLogger(__name__)
 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
-# Which runtime serves where both are installed and no export states another one; see docs/speed.md.
+# Order of preference if both are installed and no export states a runtime; see docs/speed.md.
 PREFERRED = ("openvino", "onnx")
-# Networks up to this size are exported on first use; of the paper's only ResNet-34 is.
+# Networks up to this size are exported on first use; of the paper's networks only ResNet-34.
 MOST_EXPORTED_UNASKED = 60_000_000
-# Largest difference of probabilities, from torch: an int8 network is another network, this only
-# only finds a broken one.
+# Largest allowed difference of probabilities from torch. Int8 changes probabilities, so its limit
+# detects only broken exports.
 TOLERANCE = 1e-3
 INT8_TOLERANCE = 0.25
 
 
 class OnnxNetwork:
-    """An exported network in ONNX Runtime; each call computes on the core of its caller.
+    """An exported network in ONNX Runtime; each call runs on the core of its caller.
 
     Args:
-        exported: what passed the checks.
+        exported: the checked export.
     """
 
     def __init__(self, exported: ExportedNetwork):
@@ -65,7 +65,7 @@ class OnnxNetwork:
         self.calls_at_once = torch.get_num_threads()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # it would keep the largest batch's memory for good
+        options.enable_cpu_mem_arena = False  # would never release the largest batch's memory
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(
             exported.hand_over(), options, providers=["CPUExecutionProvider"]
@@ -77,10 +77,10 @@ class OnnxNetwork:
 
 
 class OpenVinoNetwork:
-    """An exported network in OpenVINO; each call computes on one core.
+    """An exported network in OpenVINO; each call runs on one core.
 
     Args:
-        exported: what passed the checks.
+        exported: the checked export.
     """
 
     def __init__(self, exported: ExportedNetwork):
@@ -93,11 +93,11 @@ class OpenVinoNetwork:
             core.read_model(exported.hand_over()),
             "CPU",
             {
-                # On some CPUs it would compute in bfloat16.
+                # The default is bfloat16 on some CPUs.
                 "INFERENCE_PRECISION_HINT": "f32",
                 "INFERENCE_NUM_THREADS": self.calls_at_once,
                 "NUM_STREAMS": self.calls_at_once,
-                # Workers of `score --workers` must not all sit on the same cores.
+                # Workers of `score --workers` must not all be pinned to the same cores.
                 "ENABLE_CPU_PINNING": False,
             },
         )
@@ -110,7 +110,7 @@ class OpenVinoNetwork:
         request = self._requests.get()
         try:
             request.infer([pixel_values.float().numpy()], share_inputs=True)
-            # Copied: the request's own arrays are overwritten by its next call.
+            # Copy, because the next call overwrites the request's arrays.
             return _output([request.get_tensor(name).data.copy() for name in OUTPUTS])
         finally:
             self._requests.put(request)
@@ -121,7 +121,7 @@ def _output(arrays: list[np.ndarray]) -> CaddmOutput:
 
 
 def installed_runtimes() -> list[str]:
-    """Those of "openvino" and "onnx" that can be used here, the preferred one first."""
+    """Return which of "openvino" and "onnx" are installed, the preferred one first."""
     if not onnx_installed():
         return []
     return [name for name in PREFERRED if importlib.util.find_spec(PACKAGES[name])]
@@ -130,12 +130,11 @@ def installed_runtimes() -> list[str]:
 def open_network(
     loaded: LoadedModel, device: torch.device | str | None = None, backend: str = "auto"
 ) -> CropNetwork:
-    """What computes a model's answers.
+    """Open a model's network in a backend.
 
-    "auto" is torch on a GPU, for a model without training and where no runtime is installed;
-    else the runtime of the export that is found, or that can quickly be made. What goes wrong
-    with that is logged, and torch serves. Int8 is never chosen automatically: it answers
-    differently.
+    "auto" is torch on a GPU, for an untrained model, and if no runtime is installed. Otherwise it
+    is the runtime of an existing export, or of a new one if exporting is quick. If that fails, the
+    error is logged and torch is used. "auto" never chooses int8, which changes the output.
 
     Args:
         loaded: the model.
@@ -143,7 +142,7 @@ def open_network(
         backend: one of `BACKENDS`.
 
     Raises:
-        ModelError: in one sentence, why the backend that was asked for cannot be used.
+        ModelError: the requested backend cannot be used; one sentence says why.
     """
     if backend not in BACKENDS:
         raise ModelError(f"There is no backend '{backend}': choose from {', '.join(BACKENDS)}.")
@@ -178,12 +177,12 @@ def open_network(
 
 
 def _find_or_make(loaded: LoadedModel, runtime: str, int8: bool) -> ExportedNetwork:
-    """The export in the model's folder, else in the cache, else a new one.
+    """Return the export in the model's folder, else in the cache, else a new one.
 
     Raises:
-        ModelError: the folder's export cannot be used, or there is none and making one is left
-            to its own command.
-        OSError: a new one cannot be written.
+        ModelError: the folder's export cannot be used, or there is none and the network is too
+            large to export on first use.
+        OSError: a new export cannot be written.
     """
     folder = Path(loaded.name)
     in_folder = export_in_folder(folder, int8)
@@ -211,24 +210,24 @@ def _find_or_make(loaded: LoadedModel, runtime: str, int8: bool) -> ExportedNetw
 
 
 def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -> CropNetwork:
-    """An export in a runtime, once it has answered like torch.
+    """Open an export in a runtime, and compare its output with torch.
 
     Args:
-        exported: what passed the checks; its content is handed over.
+        exported: the checked export; its content is released.
         runtime: one of `RUNTIMES`.
-        loaded: the model it stands for.
+        loaded: the exported model.
 
     Raises:
-        ModelError: the runtime refuses it, or it answers differently.
+        ModelError: the runtime cannot load the export, or its output differs.
     """
     assert runtime in RUNTIMES, runtime
-    # While a runtime builds its own weights, several copies of them are in memory.
+    # A runtime makes its own copy of the weights, so several are in memory for a while.
     return_freed_memory()
     try:
         network = (OnnxNetwork if runtime == "onnx" else OpenVinoNetwork)(exported)
         return_freed_memory()
         difference = largest_difference(network, loaded)
-    except Exception as error:  # both have exception types of their own, which may be absent
+    except Exception as error:  # the runtimes' exception types may not be importable
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"The export does not run in {PACKAGES[runtime]}: {reason}") from error
     tolerance = INT8_TOLERANCE if exported.int8 else TOLERANCE
@@ -243,12 +242,12 @@ def run_exported(exported: ExportedNetwork, runtime: str, loaded: LoadedModel) -
 
 @torch.inference_mode()
 def largest_difference(network: CropNetwork, loaded: LoadedModel, crops_rgb=None) -> float:
-    """Largest difference of a probability, of the crop or of an anchor, from float32 torch.
+    """Return the largest difference of a crop's or an anchor's probability from float32 torch.
 
     Args:
-        network: what is compared.
+        network: the network to compare.
         loaded: the model.
-        crops_rgb: (S, S, 3) uint8 each; two coloured clouds by default.
+        crops_rgb: (S, S, 3) uint8 each; by default two from `coloured_clouds`.
     """
     if crops_rgb is None:
         crops_rgb = coloured_clouds(loaded.image_processor.size, 2, np.random.default_rng(0))
@@ -266,7 +265,7 @@ def largest_difference(network: CropNetwork, loaded: LoadedModel, crops_rgb=None
 
 
 def coloured_clouds(size: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Pictures (size, size, 3) uint8 to compare networks on, smooth and rough by turns."""
+    """Return (size, size, 3) uint8 test pictures, smooth and rough in turn."""
     grids = [(5, 23)[number % 2] for number in range(count)]
     coarse = [rng.integers(20, 236, (cells, cells, 3), np.uint8) for cells in grids]
     return [cv2.resize(c, (size, size), interpolation=cv2.INTER_CUBIC) for c in coarse]

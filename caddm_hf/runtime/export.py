@@ -34,7 +34,7 @@ CALIBRATION_BATCH = 8
 
 
 class _ThreeOutputs(nn.Module):
-    """The model with a tuple of what the detector needs."""
+    """The model with a tuple of the outputs that the detector needs."""
 
     def __init__(self, model: CaddmForDeepfakeDetection):
         super().__init__()
@@ -46,10 +46,10 @@ class _ThreeOutputs(nn.Module):
 
 
 class _PlainSizes(TorchFunctionMode):
-    """Sizes are numbers while a network is traced.
+    """Makes sizes plain numbers while a network is traced.
 
-    Otherwise "same" padding, which EfficientNets compute from the size of each map, would be
-    computed anew for every batch, and runtimes could not merge it into the convolutions.
+    Otherwise "same" padding, which EfficientNets compute from the size of each map, would become
+    part of the graph, and runtimes could not merge it into the convolutions.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -63,15 +63,15 @@ class _PlainSizes(TorchFunctionMode):
 def export_network(
     loaded: LoadedModel, path: Path, model_fingerprint: str, runtime: str, int8_crops=None
 ) -> None:
-    """Write a model's network to one file, which is there whole or not at all.
+    """Write a model's network to one file, atomically.
 
     Args:
         loaded: the model.
-        path: the new file; its folder is made.
+        path: the new file; its folder is created.
         model_fingerprint: `runtime.exported.fingerprint` of the model.
-        runtime: "onnx" or "openvino", preferred where both are installed.
-        int8_crops: (S, S, 3) uint8 RGB aligned crops, typical ones, from which the ranges of
-            values are taken; with them the network is quantised to int8.
+        runtime: "onnx" or "openvino", preferred if both are installed.
+        int8_crops: quantise the network to int8, with the ranges of values measured on these
+            typical aligned crops, (S, S, 3) uint8 RGB.
 
     Raises:
         ModelError: a package is not installed, or the network cannot be exported.
@@ -86,10 +86,10 @@ def export_network(
     import onnxslim
 
     model = onnx.ModelProto.FromString(_trace(loaded.model))
-    # From here on several copies of the weights are in memory.
+    # The steps below hold several copies of the weights in memory.
     return_freed_memory()
     _free_batch(model)
-    # Computes what depends on constants alone, such as the amounts of padding.
+    # Fold constant expressions, such as amounts of padding.
     model = onnxslim.slim(model)
     if int8_crops is not None:
         model = _quantise(model, loaded, int8_crops)
@@ -119,7 +119,7 @@ def _trace(model: CaddmForDeepfakeDetection) -> bytes:
         dtype=first.dtype,
     )
     content = io.BytesIO()
-    # The exporter that torch now prefers takes twenty times as long and two more packages.
+    # torch's newer exporter takes twenty times as long and needs two more packages.
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad(), _PlainSizes():
         warnings.simplefilter("ignore")
         try:
@@ -139,7 +139,7 @@ def _trace(model: CaddmForDeepfakeDetection) -> bytes:
 
 
 def _free_batch(model) -> None:
-    """Make the traced batch size any size: in inputs, outputs and as target of reshapes."""
+    """Make the batch size dynamic in inputs, outputs and the targets of reshapes."""
     from onnx import numpy_helper
 
     graph = model.graph
@@ -151,7 +151,7 @@ def _free_batch(model) -> None:
             tensor = constants[node.input[1]]
             shape = numpy_helper.to_array(tensor).copy()
             if len(shape) > 1 and shape[0] == TRACED_BATCH:
-                shape[0] = 0  # in ONNX: as large as it was
+                shape[0] = 0  # in ONNX: unchanged
                 tensor.CopyFrom(numpy_helper.from_array(shape, tensor.name))
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -162,7 +162,7 @@ def _free_batch(model) -> None:
 
 
 def _quantise(model, loaded: LoadedModel, crops_rgb: Sequence[np.ndarray]):
-    """The same network with int8 convolutions, ranges taken from typical crops."""
+    """Return the network with int8 convolutions; typical crops supply the ranges of values."""
     try:
         from onnxruntime import quantization
     except ImportError:
@@ -202,5 +202,5 @@ def _quantise(model, loaded: LoadedModel, crops_rgb: Sequence[np.ndarray]):
 
 
 def _no_advice(record: logging.LogRecord) -> bool:
-    """onnxruntime advises, on the root logger, to do beforehand what was done."""
+    """Filter onnxruntime's advice, on the root logger, to preprocess: that was done already."""
     return "pre-processing" not in record.getMessage()

@@ -1,10 +1,10 @@
-"""An exported network: one ONNX file, what it must state, and where it is kept.
+"""An exported network: one ONNX file, its required metadata, and its location.
 
-ONNX Runtime and OpenVINO both read it, so there is one format and one set of checks. A file is
-data from outside until `read_exported` has looked at it: it is small enough, refers to no other
-file, uses operators of the ONNX standard only, computes three outputs of the right shapes through
-intermediate values of bounded size, and was made from the very weights and input contract of
-the model it is used for. Custom operator libraries are never loaded.
+ONNX Runtime and OpenVINO both read ONNX, so there is one format and one set of checks. A file is
+untrusted until `read_exported` has checked that it is small enough, refers to no other file, uses
+standard ONNX operators only, computes three outputs of the right shapes with intermediate values of
+bounded size, and was made from the weights and input contract of the model in use. Custom operator
+libraries are never loaded.
 """
 
 import importlib.util
@@ -28,12 +28,12 @@ FILE_NAME = "caddm-network"
 INPUT = "pixel_values"
 OUTPUTS = {"logits": (2,), "anchor_offsets": (NUM_ANCHORS, 4), "anchor_logits": (NUM_ANCHORS, 2)}
 
-MOST_BYTES = 2**31 - 1  # what protobuf can hold in one message
-SPARE_BYTES = 16 * 2**20  # for the graph beside the weights
+MOST_BYTES = 2**31 - 1  # the largest message in protobuf
+SPARE_BYTES = 16 * 2**20  # for the graph without the weights
 MOST_METADATA = 16_384
 MOST_NODES = 20_000
-MOST_CONSTANT = 4096  # values of a tensor that stands in the graph itself
-# Values of an intermediate map for each pixel of the crop: EfficientNet-b4's largest has 36.
+MOST_CONSTANT = 4096  # values of a tensor inside the graph
+# Values of an intermediate map per pixel of the crop: EfficientNet-b4's largest map has 36.
 VALUES_PER_PIXEL = 256
 KEPT_IN_CACHE = 8
 
@@ -56,9 +56,9 @@ class ExportedNetwork:
     """An export that passed every check.
 
     Attributes:
-        content: the ONNX file; None once it was handed over.
-        runtime: "onnx" or "openvino", what it is meant for; both can read it.
-        int8: whether it is quantised.
+        content: the ONNX file; None after `hand_over`.
+        runtime: the intended one, "onnx" or "openvino"; both can read the file.
+        int8: whether the network is quantised.
     """
 
     content: bytes | None
@@ -66,7 +66,7 @@ class ExportedNetwork:
     int8: bool
 
     def hand_over(self) -> bytes:
-        """The ONNX file, once: it is as large as the weights, and a runtime makes its own of it."""
+        """Return the file once, and release it: a runtime makes its own copy of the weights."""
         content, self.content = self.content, None
         if content is None:
             raise ValueError("This export was handed over already: read it again.")
@@ -74,12 +74,12 @@ class ExportedNetwork:
 
 
 def onnx_installed() -> bool:
-    """Return whether exported files can be read and made."""
+    """Return whether the packages for exporting and reading exports are installed."""
     return all(importlib.util.find_spec(package) for package in ("onnx", "onnxslim"))
 
 
 def contract(loaded: LoadedModel) -> dict:
-    """What decides, beside the weights, what the network is and what it is fed."""
+    """Return the values that, besides the weights, determine the network and its input."""
     config, processor = loaded.model.config, loaded.image_processor
     return {
         "network": {name: getattr(config, name) for name in NETWORK_FIELDS},
@@ -88,23 +88,23 @@ def contract(loaded: LoadedModel) -> dict:
 
 
 def fingerprint(loaded: LoadedModel) -> str:
-    """Digest of the weights and the contract."""
+    """Return a digest of the weights and the contract."""
     stated = json.dumps([FORMAT, contract(loaded)], sort_keys=True).encode()
     return weights_digest(loaded.model, stated)
 
 
 def export_in_folder(folder: Path, int8: bool) -> Path:
-    """Where a folder's export lies."""
+    """Return the path of the export in a model folder."""
     return folder / f"{FILE_NAME}{INT8_SUFFIX if int8 else ''}.onnx"
 
 
 def cache_folder() -> Path:
-    """Exports of models that have no folder of their own, or that were made on first use."""
+    """Return the folder for exports made on first use, or of models without a local folder."""
     return Path(HF_ASSETS_CACHE) / "caddm-hf" / "networks"
 
 
 def export_in_cache(model_fingerprint: str, int8: bool) -> Path:
-    """Where the cache keeps the export of a model."""
+    """Return the path of a model's export in the cache."""
     return cache_folder() / f"{model_fingerprint}{INT8_SUFFIX if int8 else ''}.onnx"
 
 
@@ -116,15 +116,15 @@ def trim_cache() -> None:
 
 
 def read_exported(path: Path, loaded: LoadedModel, model_fingerprint: str) -> ExportedNetwork:
-    """Read an export and check everything.
+    """Read an export and run all checks.
 
     Args:
         path: the file.
-        loaded: the model that the export must be of.
+        loaded: the model from which the export must have been made.
         model_fingerprint: of that model.
 
     Raises:
-        ModelError: in one sentence, why the file cannot be used.
+        ModelError: the file cannot be used; one sentence says why.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -153,7 +153,7 @@ def read_exported(path: Path, loaded: LoadedModel, model_fingerprint: str) -> Ex
 
 
 def write_metadata(model, loaded: LoadedModel, model_fingerprint: str, runtime: str, int8: bool):
-    """State in an `onnx.ModelProto` what `read_exported` asks for."""
+    """Write the metadata that `read_exported` requires into an `onnx.ModelProto`."""
     stated = {
         "format": FORMAT,
         **contract(loaded),
@@ -173,7 +173,7 @@ def check_graph(model, image_size: int) -> None:
         image_size: side of the crops in pixels.
 
     Raises:
-        ValueError: what is wrong, as a clause without a full stop.
+        ValueError: the graph is refused; the message is a clause without a full stop.
     """
     import onnx
 
@@ -191,12 +191,12 @@ def check_graph(model, image_size: int) -> None:
         inferred = onnx.shape_inference.infer_shapes(
             _skeleton(model), check_type=True, strict_mode=True, data_prop=True
         )
-    except Exception as error:  # onnx raises types of its own extension module
+    except Exception as error:  # onnx raises types of its extension module
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"its graph does not fit together ({reason})") from None
     _check_values(inferred.graph.output, OUTPUTS, "outputs")
     known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    # A value may also be a stored weight, brought from int8 to float32.
+    # A value may also be a dequantised weight (int8 to float32).
     weights = (math.prod(tensor.dims) for tensor in graph.initializer)
     most = max(VALUES_PER_PIXEL * image_size**2, *weights)
     for node in graph.node:
@@ -213,7 +213,7 @@ def _read_bounded(path: Path, loaded: LoadedModel) -> bytes:
     weights = sum(4 * tensor.numel() for tensor in tensors)
     most = min(MOST_BYTES, weights + weights // 4 + SPARE_BYTES)
     try:
-        # Without O_NONBLOCK a named pipe would keep us waiting for a writer.
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -227,7 +227,7 @@ def _read_bounded(path: Path, loaded: LoadedModel) -> bytes:
 
 
 def _metadata(path: Path, model) -> dict:
-    """Return what the file states; other entries could steer a runtime."""
+    """Return the file's metadata; refuse other entries, which could configure a runtime."""
     entries = {entry.key: entry.value for entry in model.metadata_props}
     text = entries.get(METADATA_KEY, "")
     if set(entries) != {METADATA_KEY} or len(text) > MOST_METADATA:
@@ -246,7 +246,7 @@ def _stale(path: Path, reason: str) -> ModelError:
 
 
 def _check_operators(model) -> None:
-    """Standard operators without subgraphs, and tensors stored in the file itself."""
+    """Require standard operators without subgraphs, and tensors stored in the file itself."""
     import onnx
 
     graph = model.graph
@@ -276,7 +276,7 @@ def _check_operators(model) -> None:
 
 
 def _dims(value) -> list[int | str | None] | None:
-    """Sizes of a value, names where they are free; None where not even their number is known."""
+    """Return the sizes of a value, names for dynamic ones; None if the rank is unknown."""
     if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
         return None
     return [
@@ -286,7 +286,7 @@ def _dims(value) -> list[int | str | None] | None:
 
 
 def _check_values(values, wanted: dict[str, tuple[int, ...]], title: str) -> None:
-    """Exactly these float32 values, (batch, *shape) each with a free batch."""
+    """Require exactly these float32 values, each (batch, *shape) with a dynamic batch size."""
     import onnx
 
     if [value.name for value in values] != list(wanted):
@@ -301,7 +301,7 @@ def _check_values(values, wanted: dict[str, tuple[int, ...]], title: str) -> Non
 
 
 def _skeleton(model):
-    """The model with large weights as inputs: shape inference needs their shapes alone."""
+    """Return the model with large weights as inputs: shape inference needs only their shapes."""
     import onnx
 
     bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)

@@ -1,4 +1,4 @@
-"""The names of the backends, apart from `runtime.backends` so that help is there at once."""
+"""The names of the backends, separate from `runtime.backends` so that `--help` is fast."""
 
 RUNTIMES = ("onnx", "openvino")
 INT8_SUFFIX = "-int8"
@@ -13,7 +13,7 @@ BACKENDS = (
 
 
 def describe_backends() -> str:
-    """Return the help of a `--backend` option."""
+    """Return the help text of the option `--backend`."""
     return (
         "what computes the network: torch, onnx or openvino (auto: the fastest that is "
         f"installed), or one of {', '.join(name for name in BACKENDS if '-' in name)}"

@@ -1,4 +1,4 @@
-"""What a network that scores crops must do, and the one that torch computes."""
+"""The interface of a network that scores crops, and its implementation in torch."""
 
 from typing import Protocol
 
@@ -12,34 +12,34 @@ DTYPES = dict(zip(TORCH_PRECISIONS, (torch.float32, torch.bfloat16, torch.float1
 
 
 class CropNetwork(Protocol):
-    """What computes a network's answer on some runtime.
+    """A network in some runtime.
 
     Attributes:
-        backend: what computes: one of `BACKENDS` that names a runtime and a precision.
-        calls_at_once: how many calls may run side by side, each in a thread of its own. A
-            runtime that spreads one call over all cores by itself returns 1.
+        backend: the one of `BACKENDS` that names the runtime and precision.
+        calls_at_once: how many calls to run concurrently, each in its own thread; 1 if the
+            runtime already uses all cores for one call.
     """
 
     backend: str
     calls_at_once: int
 
     def __call__(self, pixel_values: Tensor) -> CaddmOutput:
-        """Compute the answer to a batch.
+        """Compute the output for a batch.
 
         Args:
-            pixel_values: (B, 3, S, S) float32 on the CPU, as the image processor made them.
+            pixel_values: (B, 3, S, S) float32 on the CPU, from the image processor.
 
         Returns:
             `logits` (B, 2), `anchor_offsets` (B, 168, 4) and `anchor_logits` (B, 168, 2); the
-            other fields may be left out.
+            other fields are optional.
         """
 
 
 def serving_dtype(device: torch.device) -> torch.dtype:
-    """Return the precision in which torch serves: float32 on a CPU, half precision on a GPU."""
+    """Return torch's precision for serving: float32 on a CPU, half precision on a GPU."""
     if device.type != "cuda":
         return torch.float32
-    # Ampere and later compute bfloat16, which cannot overflow, as fast as float16.
+    # On Ampere and later, bfloat16 is as fast as float16, and does not overflow.
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
@@ -50,7 +50,7 @@ class TorchNetwork:
         model: moved to `device`, in eval mode.
         device: torch device.
         dtype: precision of the convolutions: float32, or bfloat16 or float16 by autocast; by
-            default the one that serves on the device.
+            default `serving_dtype`.
     """
 
     def __init__(
@@ -79,18 +79,18 @@ class TorchNetwork:
 
 @torch.inference_mode()
 def answer_filled(network: CropNetwork, pixel_values: Tensor, size: int) -> CaddmOutput:
-    """Compute the answer to a batch that is filled up with zeros.
+    """Compute the output for a batch padded with zeros.
 
-    Convolution kernels may be chosen by the size of a batch. A crop that is always computed in a
-    batch of one size has a score that does not depend on how many crops there are.
+    The choice of convolution kernels can depend on the batch size. With a fixed batch size, a
+    crop's score does not depend on the number of other crops.
 
     Args:
-        network: what computes.
+        network: computes the output.
         pixel_values: (B, 3, S, S) with B <= `size`.
-        size: of the batch that the network gets.
+        size: of the padded batch.
 
     Returns:
-        the answer to the B crops.
+        the output for the B crops.
     """
     given = len(pixel_values)
     if given < size:

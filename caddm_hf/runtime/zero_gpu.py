@@ -1,7 +1,7 @@
-"""The network on a Space with ZeroGPU: a GPU that is lent for the seconds of each call.
+"""The network on a Space with ZeroGPU, which lends a GPU for the duration of each call.
 
-Such a Space gives the GPU to functions of the page's own process that the package `spaces` (there
-on every Space) has wrapped; faces are searched on the CPU meanwhile.
+On such a Space only functions wrapped by the package `spaces` (installed on every Space), called
+in the page's own process, have a GPU. Face search runs on the CPU.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection, CaddmOutput
 from .exported import OUTPUTS
 from .network import TorchNetwork
 
-LONGEST_CALL_S = 30  # asked for; visitors' quotas are charged what a call takes
+LONGEST_CALL_S = 30  # requested limit; visitors' quotas are charged the actual time
 
 
 class ZeroGpuNetwork:
-    """A `CropNetwork` whose every call borrows the GPU.
+    """A `CropNetwork` that borrows the GPU in each call.
 
     Args:
-        model: what answers; it is moved to the GPU.
+        model: moved to the GPU.
         lend: `spaces.GPU`.
         device: torch device.
     """
@@ -38,7 +38,7 @@ class ZeroGpuNetwork:
 
         def forward(pixel_values: Tensor) -> tuple[Tensor, ...]:
             output = network(pixel_values)
-            # The answer must not be on the GPU, which the page's process no longer has then.
+            # Move the output to the CPU: after the call the process has no GPU.
             return tuple(output[name].cpu() for name in OUTPUTS)
 
         self._forward = lend(duration=LONGEST_CALL_S)(forward)
