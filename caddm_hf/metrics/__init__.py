@@ -1,7 +1,7 @@
-"""Numbers about scores, and the module for `evaluate`.
+"""Metrics of scores, and the module for `evaluate`.
 
     heatmap_metrics  pointing game, energy, IoU
-    reliability      how far probabilities are off: calibration error
+    reliability      calibration error of probabilities
     statistics       intervals, Platt scaling, thresholds
     video_metrics/   frame and video AUC, EER, AP, accuracy, as a module of `evaluate`
 

@@ -1,12 +1,11 @@
 """How well heatmaps point at a known area.
 
-Heatmaps and masks are (B, H, W) arrays, or (H, W) for one, in the same pixels: put them on
-the same crop or frame first. A heatmap is finite, higher meaning more suspect; a mask is
-boolean (or 0 and 1) and must not be empty. The functions give one number per heatmap;
-`score_heatmaps` pools them over a set.
+Heatmaps and masks are (B, H, W) arrays, or (H, W) for one, in the same pixel coordinates. A
+heatmap is finite; higher means more suspect. A mask is boolean (or 0 and 1) and not empty. The
+functions return one number per heatmap; `score_heatmaps` averages them over a set.
 
-A mask that covers most of the picture makes every score high, so a set's `mask_share`, which
-a heatmap without knowledge gets, belongs beside its scores.
+A mask that covers most of the picture makes every score high. Always report a set's `mask_share`,
+the score of an uninformative heatmap, with its scores.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class HeatmapScores:
-    """Scores of a set of heatmaps, each heatmap counting once.
+    """Mean scores of a set of heatmaps.
 
     Attributes:
         count: number of heatmaps.
@@ -30,7 +29,7 @@ class HeatmapScores:
             (the threshold choice of Choe et al. 2020, arXiv 2001.07437, applied to masks).
         common_threshold: that threshold; the lowest, if several reach it.
         oracle_iou: mean of `best_threshold_iou`. Optimistic: the threshold of each heatmap is
-            chosen knowing its mask.
+            chosen by its own mask.
     """
 
     count: int
@@ -43,11 +42,11 @@ class HeatmapScores:
 
 
 def pointing_game(heatmaps: ArrayLike, masks: ArrayLike) -> np.ndarray:
-    """Whether each heatmap's peak lies in its mask.
+    """Return whether each heatmap's peak lies in its mask.
 
-    The pointing game of Zhang et al. 2016 (arXiv 1608.00507) without their 15 px tolerance.
-    Of several equal peaks the share inside counts, so a constant heatmap gets the mask's share
-    of the picture and not a lucky hit.
+    The pointing game of Zhang et al. 2016 (arXiv 1608.00507) without their 15 px tolerance. A
+    heatmap with several equal peaks scores the share of them inside the mask, so a constant
+    heatmap gets the mask's share of the picture.
 
     Returns:
         (B,) float64 in [0, 1].
@@ -58,10 +57,10 @@ def pointing_game(heatmaps: ArrayLike, masks: ArrayLike) -> np.ndarray:
 
 
 def energy_inside(heatmaps: ArrayLike, masks: ArrayLike) -> np.ndarray:
-    """Share of each heatmap's sum that lies in its mask.
+    """Return the share of each heatmap's sum that lies in its mask.
 
     The energy-based pointing game of Wang et al. 2020 (Score-CAM, arXiv 1910.01279). Heatmaps
-    must not be negative. One that is zero everywhere points nowhere and gets 0.
+    must not be negative. A heatmap of zeros gets 0.
 
     Returns:
         (B,) float64 in [0, 1].
@@ -79,7 +78,7 @@ def energy_inside(heatmaps: ArrayLike, masks: ArrayLike) -> np.ndarray:
 def best_threshold_iou(
     heatmaps: ArrayLike, masks: ArrayLike, thresholds: Sequence[float] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Highest overlap of each mask with the area where its heatmap lies above a threshold.
+    """Return each mask's highest overlap with the area where its heatmap exceeds a threshold.
 
     The area is `heatmap > threshold`, and IoU is intersection over union in pixels.
 
@@ -90,7 +89,7 @@ def best_threshold_iou(
 
     Returns:
         ious: (B,) float64 in [0, 1].
-        thresholds: (B,) the threshold that gave it; the lowest, if several did.
+        thresholds: (B,) the threshold of that IoU; the lowest, if several reach it.
     """
     levels = _check_thresholds(thresholds)
     ious = _threshold_ious(*_check_pairs(heatmaps, masks), levels)
@@ -119,7 +118,7 @@ def score_heatmaps(
 
 
 def _threshold_ious(heatmaps: np.ndarray, masks: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """IoU of each heatmap at each threshold, (T, B); masks are not empty, so no union is."""
+    """Return the IoU of each heatmap at each threshold, (T, B). No mask, so no union, is empty."""
     ious = np.empty((len(thresholds), len(heatmaps)))
     for row, threshold in enumerate(thresholds):
         above = heatmaps > threshold

@@ -1,4 +1,4 @@
-"""Calibration of probabilities: reliability curve, its error, and what chance adds to it."""
+"""Calibration of probabilities: reliability curve, its error, and the part due to chance."""
 
 from dataclasses import dataclass
 
@@ -13,22 +13,22 @@ from .video_metrics import (
     require_both_classes,
 )
 
-# More, of a few hundred videos, hold so few each that chance outweighs what is to be measured.
+# With more bins, a few hundred videos leave so few per bin that chance dominates the error.
 BINS = 10
 DRAWS = 500
-LARGEST_LOGIT = 700.0  # its exponential is still a number
+LARGEST_LOGIT = 700.0  # its exponential is still finite
 
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityCurve:
-    """Predicted against observed share of fakes in the M bins that hold a sample.
+    """Predicted and observed share of fakes in the M bins that are not empty.
 
     Attributes:
         bin_edges: (M, 2) lower (exclusive except 0) and upper (inclusive) bound of each bin.
         mean_probabilities: (M,) mean predicted probability of fake.
         fake_shares: (M,) share of samples that are fake.
-        counts: (M,) int64, samples in the bin.
-        weights: (M,) the sum of their weights.
+        counts: (M,) int64, number of samples.
+        weights: (M,) sum of the samples' weights.
     """
 
     bin_edges: np.ndarray
@@ -39,11 +39,11 @@ class ReliabilityCurve:
 
 
 def class_weights(labels: ArrayLike, prior: float | None) -> np.ndarray:
-    """(N,) weights of samples, mean 1, with which fakes make up a share of them all.
+    """Return (N,) weights with mean 1 that give fakes a share `prior` of the total weight.
 
     Args:
         labels: (N,) 0 genuine, 1 fake, both present.
-        prior: the share, in (0, 1); None leaves it as it is: all weigh 1.
+        prior: the share, in (0, 1); None gives every sample weight 1.
     """
     checked = check_labels(labels, len(np.asarray(labels)))
     require_both_classes(checked, "weights of classes need")
@@ -66,7 +66,7 @@ def reliability_curve(
         probabilities: (N,) probability of fake, in [0, 1].
         labels: (N,) 0 genuine, 1 fake.
         bins: number of bins of equal width over [0, 1], closed above; empty ones are left out.
-        weights: (N,) positive, how much each sample counts in means and shares; 1 by default.
+        weights: (N,) positive, of each sample in means and shares; 1 by default.
     """
     checked = check_probabilities(probabilities)
     weight = np.ones(len(checked)) if weights is None else check_scores(weights)
@@ -97,12 +97,12 @@ def expected_calibration_error(
     bins: int = BINS,
     weights: ArrayLike | None = None,
 ) -> float:
-    """Mean gap between predicted and observed share of fakes, weighted as samples lie in bins.
+    """Return the mean gap between predicted and observed share of fakes, weighted by bin.
 
     The binned estimator of Guo et al. 2017 (arXiv 1706.04599) with bins of equal width, applied
     to the probability of fake instead of the confidence of the winning class. Arguments as in
-    `reliability_curve`; the result lies in [0, 1], 0 is calibrated. Small sets read too high:
-    `error_if_calibrated` estimates by how much.
+    `reliability_curve`; the result is in [0, 1], 0 if calibrated. On small sets the estimate is
+    too high; `error_if_calibrated` estimates by how much.
     """
     curve = reliability_curve(probabilities, labels, bins, weights)
     gaps = np.abs(curve.mean_probabilities - curve.fake_shares)
@@ -112,23 +112,23 @@ def expected_calibration_error(
 def error_if_calibrated(
     probabilities: ArrayLike, labels: ArrayLike, prior: float | None = None, seed: int = 0
 ) -> float:
-    """The expected calibration error that chance alone would show, were these calibrated.
+    """Return the expected calibration error that perfectly calibrated probabilities would show.
 
-    Mean over draws of labels from the probabilities themselves. The binned estimator adds up
-    absolute gaps, which chance opens in every bin; an error near this one cannot be distinguished
-    from 0.
+    This is the mean over labels drawn from the probabilities themselves. The binned estimator adds
+    up absolute gaps, which chance opens in every bin. A measured error near this value cannot be
+    distinguished from 0.
 
     Args:
         probabilities: (N,) probability of fake, in [0, 1].
-        labels: (N,) 0 genuine, 1 fake, both present; for their number only.
-        prior: the share of fakes that the probabilities presume; None for that of `labels`.
+        labels: (N,) 0 genuine, 1 fake, both present; only their numbers are used.
+        prior: the share of fakes that the probabilities assume; None for that of `labels`.
         seed: of the draws.
     """
     checked = check_probabilities(probabilities)
     weights = class_weights(labels, prior)
     is_fake = np.asarray(labels) == 1
     found = is_fake.mean()
-    # Among as many fakes as were found the odds are those of the prior's times a constant.
+    # With the observed share of fakes the odds are those under the prior times a constant.
     shift = 0.0 if prior is None else logit(found) - logit(prior)
     with np.errstate(divide="ignore"):
         logits = np.clip(logit(checked), -LARGEST_LOGIT, LARGEST_LOGIT)
@@ -146,10 +146,10 @@ def error_if_calibrated(
 def calibration_figures(
     probabilities: ArrayLike, labels: ArrayLike, prior: float | None = None
 ) -> dict[str, float]:
-    """The expected calibration error, and what calibrated probabilities would show by chance.
+    """Return the expected calibration error, and that of calibrated probabilities by chance.
 
     Args:
-        probabilities, labels, prior: as `error_if_calibrated` takes them.
+        probabilities, labels, prior: as in `error_if_calibrated`.
     """
     weights = class_weights(labels, prior)
     return {

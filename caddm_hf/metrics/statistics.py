@@ -1,11 +1,11 @@
 """Statistics on detector scores: intervals, Platt scaling, thresholds.
 
 Higher scores mean more likely fake; label 1 is fake, 0 genuine. A sample is *called fake*
-when its score lies strictly above the threshold: on a tie the doubt counts for the genuine
-side, as `argmax` over (genuine, fake) logits does at 0.5.
+if its score is strictly above the threshold. Ties count as genuine, as with `argmax` over
+(genuine, fake) logits at 0.5.
 
-Aggregation and the ranking metrics live beside the `evaluate` metric, which has to be
-self-contained; they are offered here too, so that one import serves.
+Aggregation and the ranking metrics are defined beside the `evaluate` metric, which must be
+self-contained. They are re-exported here.
 """
 
 import math
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-# Resamples are drawn in chunks of about this many counts, to bound memory (8 bytes each).
+# Resamples are drawn in chunks of about this many counts (8 bytes each), to limit memory.
 CHUNK_COUNTS = 2_000_000
 # Class means closer than this (in standard deviations) count as equal.
 LEAST_LEAN = 1e-9
@@ -60,8 +60,8 @@ class BootstrapInterval:
         high: upper end of the interval.
         level: nominal coverage, in (0, 1).
         samples: number of resamples used.
-        redrawn: resamples thrown away, and drawn anew, for lacking a class. A number that is not
-            small against `samples` means that a class has too few videos for an interval.
+        redrawn: number of resamples that lacked a class and were replaced. If this is not small
+            compared with `samples`, a class has too few videos for an interval.
     """
 
     estimate: float
@@ -81,15 +81,15 @@ def bootstrap_interval(
     level: float = 0.95,
     groups: Sequence[Hashable] | None = None,
 ) -> BootstrapInterval:
-    """Percentile bootstrap interval of a metric (Efron & Tibshirani 1993, chapter 13).
+    """Return the percentile bootstrap interval of a metric (Efron & Tibshirani 1993, chapter 13).
 
-    Give one score per video: frames of a video are not independent. Where videos are related
-    too (a fake and its source, or several videos of a person), name the relation in `groups`;
-    groups are then resampled whole. With `area_under_roc` all resamples are computed at once.
+    Pass one score per video: frames of a video are not independent. If videos are related too (a
+    fake and its source, or several videos of a person), pass `groups`; these are then resampled
+    whole. With `area_under_roc` all resamples are computed at once.
 
-    Limits: on small sets the interval is slightly too narrow (measured for AUC with 50 videos a
-    class: nominal 90% covered the truth in 88 to 89%), and from a perfect ranking it has no width
-    and does not express the doubt left.
+    Limits: on small sets the interval is slightly too narrow (measured for AUC with 50 videos per
+    class: a nominal 90% interval covered the truth in 88 to 89%). For a perfect ranking it has
+    zero width, although uncertainty remains.
 
     Args:
         metric: function of (scores, labels) giving a number.
@@ -98,10 +98,10 @@ def bootstrap_interval(
         rng: source of randomness.
         samples: number of resamples, at least 2.
         level: nominal coverage, in (0, 1).
-        groups: N hashable names; samples of one name stay together. Default: each on its own.
+        groups: N hashable names; samples with one name stay together. Default: all separate.
 
-    All groups are drawn from together. Resamples that lack a class which the samples have are
-    redrawn and counted.
+    Groups are drawn regardless of class. Resamples that lack a class of the samples are redrawn
+    and counted.
 
     Raises:
         ValueError: on unusable input, or fewer than two groups.
@@ -116,7 +116,7 @@ def bootstrap_interval(
     n_groups = int(group_index.max()) + 1
     if n_groups < 2:
         raise ValueError("the bootstrap needs at least 2 videos (or groups of videos)")
-    # (2, G): which groups hold a genuine sample, which hold a fake.
+    # (2, G): which groups have a genuine sample, and which have a fake.
     holds_class = np.stack(
         [np.bincount(group_index[checked_labels == c], minlength=n_groups) > 0 for c in (0, 1)]
     )
@@ -157,7 +157,7 @@ def _number_groups(groups: Sequence[Hashable] | None, count: int) -> np.ndarray:
 def _draw_counts(
     rng: np.random.Generator, size: int, required: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """Draw `size` resamples: how often each group is in each, (size, G), and the redraws."""
+    """Draw `size` resamples. Returns (size, G) counts of each group, and the number of redraws."""
     groups = required.shape[1]
     counts = np.zeros((size, groups), dtype=np.int64)
     pending = np.arange(size)
@@ -174,7 +174,7 @@ def _draw_counts(
 
 
 def _weighted_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """AUC of each resample, (R,), given how often it holds each sample, (R, N)."""
+    """Return the (R,) AUC of each resample from the (R, N) counts of its samples."""
     order = np.argsort(scores, kind="stable")
     ties = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
     sorted_counts = counts[:, order]
@@ -190,21 +190,21 @@ def fit_platt_scaling(
 ) -> tuple[float, float]:
     """Find T > 0 and b so that sigmoid((z + b) / T) is the best-fitting probability of fake.
 
-    Platt scaling (Platt 1999, without his smoothed targets), which minimises the negative log
-    likelihood. No ranking changes.
+    This is Platt scaling (Platt 1999, without smoothed targets). It minimises the negative log
+    likelihood and keeps the ranking.
 
     Args:
         logit_differences: (N,) fake logit minus genuine logit; for a probability p, log(p/(1-p)).
         labels: (N,) 0 genuine, 1 fake, both present.
-        weights: (N,) positive, how much each sample counts; 1 by default.
+        weights: (N,) positive, of each sample; 1 by default.
 
     Returns:
-        (T, b): T > 1 where the model was too sure of itself, b > 0 where it leaned to "genuine".
+        (T, b): T > 1 if the model was overconfident, b > 0 if it was biased towards "genuine".
 
     Raises:
         OneClassError: if one class is missing.
-        ValueError: on unusable input, or where no T > 0 is best: fakes do not score higher on the
-            average, or every one scores above every genuine sample (T would be 0).
+        ValueError: on unusable input, or if no T > 0 is best: fakes do not score higher on
+            average, or every fake scores above every genuine sample (T would be 0).
     """
     differences = check_scores(logit_differences)
     fake = check_labels(labels, len(differences)) == 1
@@ -222,7 +222,7 @@ def fit_platt_scaling(
             "every fake scores above every genuine sample, so the best temperature would be 0; "
             "calibrate on more, or harder, videos"
         )
-    # Without a penalty; this solver reaches the optimum to double precision.
+    # No regularisation; this solver reaches the optimum to double precision.
     regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12)
     regression.fit(logits[:, None], fake, sample_weight=weight)
     slope, intercept = float(regression.coef_[0, 0]), float(regression.intercept_[0])
@@ -230,12 +230,11 @@ def fit_platt_scaling(
 
 
 def threshold_at_false_positive_rate(genuine_scores: ArrayLike, rate: float) -> float:
-    """Smallest threshold that calls at most a share `rate` of the genuine samples fake.
+    """Return the smallest threshold that calls at most a share `rate` of genuine samples fake.
 
-    The threshold is always one of the scores, and ties are never split: where they make the
-    exact share impossible, fewer are called fake. With a rate below 1/N it is the highest
-    genuine score. The promise holds for these samples; `wilson_interval` bounds the
-    rate on others.
+    The threshold is always one of the scores. Ties are never split: if they make the exact share
+    impossible, fewer samples are called fake. For a rate below 1/N the threshold is the highest
+    genuine score. The rate holds for these samples; `wilson_interval` bounds it for others.
 
     Args:
         genuine_scores: (N,) finite scores of genuine samples.
@@ -244,17 +243,17 @@ def threshold_at_false_positive_rate(genuine_scores: ArrayLike, rate: float) -> 
     checked = np.sort(check_scores(genuine_scores))
     if not 0 <= rate < 1:
         raise ValueError(f"the false positive rate must be in [0, 1), got {rate}")
-    # The small term keeps 0.29 * 100 = 28.999... at 29.
+    # The small term corrects rounding: 0.29 * 100 = 28.999... becomes 29.
     accepted = min(math.floor(rate * len(checked) + 1e-9), len(checked) - 1)
     return float(checked[-1 - accepted])
 
 
 def wilson_interval(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927), without continuity correction.
+    """Return the Wilson score interval of a proportion (Wilson 1927), no continuity correction.
 
     Args:
-        successes: how often it happened, 0..trials.
-        trials: how often it could have, at least 1.
+        successes: number of successes, 0..trials.
+        trials: number of trials, at least 1.
         level: nominal coverage, in (0, 1).
 
     Returns:

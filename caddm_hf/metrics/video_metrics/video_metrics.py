@@ -2,10 +2,10 @@
 
     evaluate.load("<path to>/caddm_hf/metrics/video_metrics")   # works offline
 
-Notes for whoever edits the imports: the loader reads them line by line and copies this file
-and the siblings it imports, but not what those import. One module per line, no comment
-behind an import, and no `evaluate` class by name: the loader takes the first metric class it
-finds in this module.
+Notes on the imports: the loader reads them line by line, and copies this file and the siblings
+that it imports, but not their imports. Write one module per line, no comment after an import, and
+do not import an `evaluate` class by name: the loader uses the first metric class that it finds in
+this module.
 """
 
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class VideoMetrics(evaluate.Metric):
             features=datasets.Features(
                 {
                     "predictions": datasets.Value("float64"),
-                    # An integer feature would turn a label of 0.7 into 0 without a word.
+                    # An integer feature would silently turn a label of 0.7 into 0.
                     "references": datasets.Value("float64"),
                     "video_ids": datasets.Value("string"),
                 }

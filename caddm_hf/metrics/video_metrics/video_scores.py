@@ -19,7 +19,7 @@ Aggregation = Literal["mean", "max", "top_k"]
 
 
 class OneClassError(ValueError):
-    """Raised for a metric that needs both genuine and fake samples when one kind is missing."""
+    """A metric needs both genuine and fake samples, but one kind is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +87,12 @@ def check_labels(labels: ArrayLike, count: int) -> np.ndarray:
 
 
 def require_both_classes(labels: np.ndarray, need: str, samples: str = "scores") -> None:
-    """Raise OneClassError unless `labels` holds both 0 and 1.
+    """Raise OneClassError unless `labels` contains both 0 and 1.
 
     Args:
         labels: (N,) array of 0 and 1, N >= 1.
-        need: what is missed, for the message: "AUC needs".
-        samples: what was given, for the message: "videos".
+        need: start of the message, such as "AUC needs".
+        samples: noun for the message, such as "videos".
     """
     if labels.min() == labels.max():
         kind = "fake" if labels[0] else "genuine"
@@ -114,10 +114,10 @@ def aggregate_by_video(
     Args:
         scores: (N,) finite frame scores.
         labels: (N,) 0 genuine, 1 fake, the same for all frames of a video.
-        video_ids: N full ids. A bare file name is not enough where several manipulation methods
+        video_ids: N unique ids. A bare file name is not enough if several manipulation methods
             use the same names: such videos would be merged.
         how: "mean" (the protocol of the CADDM paper), "max", or "top_k", the mean of the `top_k`
-            highest frames (of all frames, in a video with fewer).
+            highest frames (of all frames, if the video has fewer).
         top_k: a positive number, for `how="top_k"` only.
 
     Raises:
@@ -178,7 +178,7 @@ def _check_aggregation(how: str, top_k: int | None) -> None:
 
 
 def area_under_roc(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Chance that a random fake scores above a random genuine sample, ties counting one half.
+    """Return the probability that a fake scores above a genuine sample; ties count one half.
 
     Args:
         scores: (N,) finite scores; only their order counts.
@@ -198,10 +198,10 @@ def area_under_roc(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Average precision of finding the fakes (`sklearn.metrics.average_precision_score`).
+    """Return the average precision for fakes (`sklearn.metrics.average_precision_score`).
 
-    Arguments and errors as in `area_under_roc`. Unlike AUC it depends on the share of fakes:
-    a detector that ranks at random gets about that share.
+    Arguments and errors as in `area_under_roc`. Unlike AUC, the result depends on the share of
+    fakes: a random ranking gets about that share.
     """
     checked_scores = check_scores(scores)
     checked_labels = check_labels(labels, len(checked_scores))
@@ -210,11 +210,11 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike) -> float:
-    """Error rate where as many genuine samples are called fake as fakes are missed.
+    """Return the error rate at which the false positive rate equals the miss rate.
 
     The ROC points are joined by straight lines, and the EER is the false positive rate where
     that curve meets FPR = 1 - TPR. FPR + TPR - 1 rises strictly from point to point, from -1
-    to 1, so it is zero exactly once and linear interpolation finds it.
+    to 1, so it has exactly one zero, which linear interpolation finds.
 
     Arguments and errors as in `area_under_roc`; the result lies in [0, 1], 0 is perfect.
     """
