@@ -1,4 +1,4 @@
-"""The model that serves when none is named."""
+"""The default model."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ BUNDLED_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "caddm-lit
 
 
 def bundled_model() -> Path:
-    """The folder of the checkpoint that comes with the repository.
+    """Return the folder of the checkpoint that is part of the repository.
 
     Raises:
-        ModelError: it is not there, as where the package alone was installed.
+        ModelError: the folder is missing, e.g. if only the package was installed.
     """
     if not BUNDLED_MODEL.is_dir():
         raise ModelError(

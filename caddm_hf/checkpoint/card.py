@@ -1,5 +1,5 @@
-"""The page of a trained model: what it was trained on, how well it does, what it must not be
-used for. Written as README.md with `model-index`, and as `.eval_results/*.yaml`.
+"""The model card of a trained model: training data, results, and uses that are out of scope.
+Written as README.md with `model-index`, and as `.eval_results/*.yaml`.
 """
 
 import json
@@ -129,7 +129,7 @@ CALIBRATED = (
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """What the card states.
+    """Facts for the card.
 
     Attributes:
         name: of the model; `user/name` if it goes to the Hub.
@@ -140,10 +140,10 @@ class TrainingFacts:
         metrics: of the best evaluation, with "interval" {"low", "high", "samples", "groups"}.
         best_step, steps, evaluations: numbers of the run.
         kinds: how many samples of each kind were made.
-        seconds, waiting_seconds: in training steps; of these, for the loader.
-        device: in words.
+        seconds, waiting_seconds: time in training steps, and the part spent waiting for data.
+        device: description of the device.
         parameters: number of weights.
-        weights: where the backbone's weights came from, a sentence.
+        weights: a sentence on the origin of the backbone's weights.
     """
 
     name: str
@@ -189,7 +189,7 @@ def write_model_card(folder: Path, facts: TrainingFacts) -> None:
 
 
 def _without_folders(value: object) -> object:
-    """Return only the last part of a local path, which would reveal this machine's folders."""
+    """Return only the last part of a local path: the rest would reveal this machine's folders."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 

@@ -2,9 +2,9 @@
 
     python -m caddm_hf convert resnet34.pkl models/caddm-resnet34
 
-A `.pkl` of the authors holds `{"network": state_dict, "opt_state": ..., "epoch": int}`. It is
-read with `weights_only=True`, so nothing in it is executed; a file that needs more than tensors
-and plain containers is refused. The backbone is recognised from the tensors themselves.
+An authors' `.pkl` contains `{"network": state_dict, "opt_state": ..., "epoch": int}`. It is read
+with `weights_only=True`, so no code in it is executed; a file that needs more than tensors and
+plain containers is refused. The backbone is recognised from the tensors.
 """
 
 import os
@@ -29,12 +29,12 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection
 MAX_CHECKPOINT_BYTES = 8 * 1024**3
 NAMES_SHOWN = 8
 
-# The authors' two backbone families, each known by its first tensor; EfficientNets are then
+# The authors' two backbone families, recognised by their first tensor. EfficientNets are then
 # distinguished by the channels of their last map.
 RESNET_STEM = "base_model.conv1.weight"
 EFFICIENTNET_STEM = "base_model._conv_stem.weight"
 EFFICIENTNET_BY_CHANNELS = {1536: "tf_efficientnet_b3", 1792: "tf_efficientnet_b4"}
-# The ImageNet classifier, which the authors' network carries along and never uses.
+# The ImageNet classifier, which the authors' files contain but their network never uses.
 UNUSED = re.compile(r"base_model\.(?:fc|_fc)\.(?:weight|bias)")
 
 ARTIFACT_MODULE_RENAMES = (
@@ -56,8 +56,8 @@ EFFICIENTNET_RENAMES = (
     (r"^_blocks\.(\d+)\._se_(reduce|expand)\.", r"_blocks.\1.se.conv_\2."),
     (r"^_blocks\.(\d+)\._depthwise_conv\.", r"_blocks.\1.conv_dw."),
 )
-# timm names a block's 1x1 convolutions and norms by their place; without an expansion (the
-# first stage) the projection is the first 1x1 convolution and its norm the second norm.
+# timm numbers a block's 1x1 convolutions and norms. In blocks without an expansion (the first
+# stage) the projection is the first 1x1 convolution, and its norm is the second norm.
 EXPANDING_RENAMES = (
     ("_expand_conv.", "conv_pw."),
     ("_project_conv.", "conv_pwl."),
@@ -73,11 +73,11 @@ class CheckpointError(UserError):
 
 
 def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict of an authors' file, its names without `module.` prefixes.
+    """Return the state dict of an authors' file, without `module.` prefixes in the names.
 
     Raises:
-        CheckpointError: no such file, too large, not a checkpoint, needs code to be run, or
-            holds something else than tensors.
+        CheckpointError: the file is missing, too large, not a checkpoint, would run code, or
+            contains values other than tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,7 +87,7 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     _check_archive(path)
     try:
         with warnings.catch_warnings():
-            # torch warns of pickles it may not be able to read; that it cannot is our message.
+            # torch warns about pickles that it may not read; the errors below cover that.
             warnings.simplefilter("ignore", UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -95,7 +95,7 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
             f"{path.name}: refused, because reading it would run code stored in it or because "
             f"it is no PyTorch checkpoint ({first_line(error)})"
         ) from error
-    except Exception as error:  # damaged files make torch raise whatever it meets
+    except Exception as error:  # damaged files make torch raise many types
         raise CheckpointError(
             f"{path.name}: not a readable PyTorch checkpoint ({first_line(error)})"
         ) from error
@@ -119,13 +119,13 @@ def read_authors_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that would grow when it is read; PyTorch writes them uncompressed."""
+    """Refuse a compressed archive, which could expand on reading; PyTorch writes none."""
     try:
         if not zipfile.is_zipfile(path):
             return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except Exception as error:  # a damaged directory makes zipfile raise whatever it meets
+    except Exception as error:  # a damaged directory makes zipfile raise many types
         raise CheckpointError(f"{path.name}: a damaged archive ({first_line(error)})") from error
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise CheckpointError(f"{path.name}: a compressed archive, which PyTorch never writes")
@@ -134,7 +134,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether its values are all there, in memory and not in another form."""
+    """Whether a tensor is dense and has all its values in memory."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu":
         return False
     if tensor.is_quantized or tensor.is_complex():
@@ -149,7 +149,7 @@ def _listed(names: list[str]) -> str:
 
 
 def recognise_backbone(tensors: Mapping[str, Tensor]) -> str:
-    """The timm name of the backbone that an authors' state dict belongs to."""
+    """Return the timm name of the backbone of an authors' state dict."""
     if RESNET_STEM in tensors:
         return "resnet34"
     if EFFICIENTNET_STEM in tensors:
@@ -167,17 +167,17 @@ def recognise_backbone(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _efficientnet_blocks(backbone: str) -> list[str]:
-    """timm's names of the blocks in order: `blocks.0.0`, `blocks.0.1`, `blocks.1.0`, ..."""
+    """Return timm's block names in order: `blocks.0.0`, `blocks.0.1`, `blocks.1.0`, ..."""
     with torch.device("meta"):
         stages = timm.create_model(backbone).blocks
     return [f"blocks.{s}.{b}" for s, stage in enumerate(stages) for b in range(len(stage))]
 
 
 def rename_tensors(tensors: Mapping[str, Tensor], backbone: str) -> dict[str, Tensor]:
-    """Give an authors' state dict the names of `CaddmForDeepfakeDetection`.
+    """Rename the tensors of an authors' state dict as in `CaddmForDeepfakeDetection`.
 
-    The unused ImageNet classifier is left out; a name that fits no rule is kept as it is, so
-    that the comparison with the model reports it.
+    The unused ImageNet classifier is dropped. A name that fits no rule is kept, so that the
+    comparison with the model reports it.
     """
     renamed: dict[str, Tensor] = {}
     efficientnet = backbone.startswith("tf_efficientnet")
@@ -217,7 +217,7 @@ def convert_checkpoint(path: str | os.PathLike) -> CaddmForDeepfakeDetection:
 
     Raises:
         CheckpointError: the file is unreadable or unsafe, or tensors are missing, extra or
-            misshaped; they are named (with our names, which follow the authors').
+            misshaped; the message lists them by the names in our model.
     """
     tensors = read_authors_checkpoint(path)
     backbone = recognise_backbone(tensors)
@@ -248,15 +248,15 @@ def convert_checkpoint(path: str | os.PathLike) -> CaddmForDeepfakeDetection:
 
 
 def authors_image_processor() -> CaddmImageProcessor:
-    """The input contract of the authors' weights: aligned 224 px crops, raw BGR 0..255."""
+    """Return the authors' image processor: aligned 224 px crops, raw BGR 0..255."""
     return CaddmImageProcessor(channel_order="bgr", do_rescale=False, do_normalize=False)
 
 
 def write_model_folder(path: str | os.PathLike, output_folder: str | os.PathLike) -> Path:
-    """Convert a checkpoint and write the model folder, whole or not at all.
+    """Convert a checkpoint and write the model folder atomically.
 
     Raises:
-        CheckpointError: as `checkpoint.convert`, or the output folder holds files already.
+        CheckpointError: as in `convert_checkpoint`, or the output folder is not empty.
     """
     output_folder = Path(output_folder)
     if output_folder.exists() and (not output_folder.is_dir() or any(output_folder.iterdir())):

@@ -1,9 +1,9 @@
-"""The three files of a model, from a folder or the Hub, checked before anything is made of them.
+"""The three files of a model, from a folder or the Hub, checked before they are used.
 
-A model from outside can ask for more than its weights: `transformers` would follow its config.json
-to kernels, adapters and quantizers of other repositories, and make a network of any size to
-find out that the weights do not fit. So only these files are read, of the configuration only the
-values a CADDM model has, and of the weights first the header.
+A model from outside is untrusted: its config.json can make `transformers` load kernels, adapters
+and quantizers from other repositories, and build a network of any size before it finds that the
+weights do not fit. Therefore only these files are read. Only values of a CADDM model are taken from
+the configuration, and the header of the weights is checked first.
 """
 
 import inspect
@@ -40,22 +40,22 @@ MAX_JSON_BYTES = 2**20
 MAX_WEIGHTS_BYTES = 8 * 2**30  # the paper's largest network has 1.2
 FLOATS = ("F16", "BF16", "F32", "F64")
 
-# What is taken from the files; `calibration` is what `python -m caddm_hf calibrate` keeps there.
+# Values taken from the files; `python -m caddm_hf calibrate` writes `calibration`.
 THRESHOLD_KEYS = ("real_below", "fake_above")
 CONFIG_KEYS = (*(set(inspect.signature(CaddmConfig).parameters) - {"kwargs"}), "calibration")
 PROCESSOR_KEYS = (*(set(inspect.signature(CaddmImageProcessor).parameters) - {"kwargs"}),)
-LARGEST_NUMBER = 1e6  # in either file; everything sensible is far below
+LARGEST_NUMBER = 1e6  # in either file; sensible values are far below
 LEAST_TEMPERATURE = 1e-3
-LARGEST_BIAS = 1e3  # the largest logit of a double is 745
+LARGEST_BIAS = 1e3  # logits of double-precision probabilities reach 745
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where the files of a model lie on this machine.
+    """Paths of a model's files on this machine.
 
     Attributes:
         name: folder or Hub id, for messages.
-        revision: the Hub commit they are of; None for a folder.
+        revision: their commit on the Hub; None for a folder.
     """
 
     name: str
@@ -68,18 +68,18 @@ class ModelFiles:
 def find_model_files(
     name: str, revision: str | None, token: str | None, local_files_only: bool
 ) -> ModelFiles:
-    """Files of a folder, or of a repository, fetched where the cache has not got them.
+    """Find the files of a model folder, or download those of a repository that are not cached.
 
-    The Hub is asked for the sizes of all three before any is fetched; no other file is.
+    The sizes of all three are checked before any is downloaded. No other file is downloaded.
 
     Args:
         name: a model folder, or `user/name` on the Hub.
         revision: branch, tag or commit on the Hub.
-        token: for private repositories; by default the one huggingface_hub knows.
-        local_files_only: do not ask the Hub, use its cache.
+        token: for private repositories; by default huggingface_hub's stored token.
+        local_files_only: use only the local cache of the Hub.
 
     Raises:
-        ModelError: there is no such model, a file of it is too large, or it cannot be reached.
+        ModelError: there is no such model, a file is too large, or the Hub cannot be reached.
     """
     folder = Path(name)
     if folder.exists():
@@ -90,7 +90,7 @@ def find_model_files(
     options = {"token": token, "local_files_only": local_files_only}
 
     def ask(file: str, revision: str | None) -> str:
-        """The commit the file is of, once its size is known to be acceptable."""
+        """Check the size of a file and return its commit."""
         with _explained(name, file, revision):
             found = hf_hub_download(name, file, revision=revision, dry_run=True, **options)
         limit = MAX_WEIGHTS_BYTES if file == WEIGHTS_FILE else MAX_JSON_BYTES
@@ -103,13 +103,13 @@ def find_model_files(
             return Path(hf_hub_download(name, file, revision=revision, **options))
 
     asked = None
-    if not local_files_only:  # all sizes before any file
+    if not local_files_only:  # check all sizes before any download
         asked = ask(CONFIG_FILE, revision)
         for file in (PROCESSOR_FILE, WEIGHTS_FILE):
             ask(file, asked)
-    # By the revision's own name, so that the cache knows it when the Hub is not there.
+    # Use the revision's own name, so that the cache can resolve it without the Hub.
     config = fetch(CONFIG_FILE, revision)
-    # The cache names folders by commit: the other files must be of the same one.
+    # The cache names folders by commit. The other files must come from the same one.
     commit = config.parent.name
     if asked not in (None, commit):
         raise ModelError(f"Model '{name}' was changed while it was fetched; try again.")
@@ -136,7 +136,7 @@ def _folder_files(folder: Path) -> ModelFiles:
     files = ModelFiles(
         str(folder), folder / CONFIG_FILE, folder / PROCESSOR_FILE, folder / WEIGHTS_FILE
     )
-    read_config(files)  # raises if it is another kind of model
+    read_config(files)  # raises for another kind of model
     for path in (files.processor, files.weights):
         if not path.is_file():
             raise ModelError(
@@ -147,7 +147,7 @@ def _folder_files(folder: Path) -> ModelFiles:
 
 
 def _explanation(name: str, file: str, revision: str | None, error: Exception) -> str:
-    # The client's own error, or its cause if the error only states that the cache is empty.
+    # Use the client's error, or its cause if the error only reports an empty cache.
     cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) else error
     status = getattr(getattr(cause, "response", None), "status_code", None)
     if isinstance(cause, GatedRepoError):
@@ -174,14 +174,14 @@ def _explanation(name: str, file: str, revision: str | None, error: Exception) -
 
 
 def read_config(files: ModelFiles) -> tuple[CaddmConfig, frozenset[str]]:
-    """Read the model's configuration, and nothing else that may be in its file.
+    """Read the model's configuration; ignore other content of the file.
 
     Returns:
-        the configuration, and the names of the values that the file states; the others are
+        the configuration, and the names of the values stated in the file; the others are
         defaults.
 
     Raises:
-        ModelError: it is not a CADDM model's, or a value is absurd.
+        ModelError: it is not the configuration of a CADDM model, or a value is absurd.
     """
     stated = _read_json(files, files.config)
     kind = stated.get("model_type")
@@ -209,7 +209,7 @@ def read_config(files: ModelFiles) -> tuple[CaddmConfig, frozenset[str]]:
 
 
 def read_processor(files: ModelFiles) -> CaddmImageProcessor:
-    """The model's input contract.
+    """Read the model's image processor.
 
     Raises:
         ModelError: a value is absurd.
@@ -228,14 +228,14 @@ def read_processor(files: ModelFiles) -> CaddmImageProcessor:
 
 
 def read_weights(files: ModelFiles, config: CaddmConfig) -> dict[str, Tensor]:
-    """The model's tensors, in float32 where they are fractions.
+    """Read the model's tensors, floating-point ones as float32.
 
-    Whether all are there in their shapes is known from the header, before any memory is taken:
-    a small file cannot make us build a large network.
+    Names and shapes are checked in the header before memory is allocated, so that a small file
+    cannot cause a large network to be built.
 
     Raises:
-        ModelError: the file is damaged, does not fit the configuration, or holds values that are
-            no numbers.
+        ModelError: the file is damaged, does not fit the configuration, or has values that are
+            not finite.
     """
     if files.weights.stat().st_size > MAX_WEIGHTS_BYTES:
         raise ModelError(f"The weights of model '{files.name}' are too large to be loaded.")
@@ -274,7 +274,7 @@ def read_weights(files: ModelFiles, config: CaddmConfig) -> dict[str, Tensor]:
 
 def _read_json(files: ModelFiles, path: Path) -> dict:
     try:
-        # A pipe or a device would never end.
+        # Reading a pipe or a device might never end.
         if not path.is_file() or os.path.getsize(path) > MAX_JSON_BYTES:
             raise ValueError
         stated = json.loads(path.read_text(encoding="utf-8"))
@@ -288,7 +288,7 @@ def _read_json(files: ModelFiles, path: Path) -> dict:
 
 
 def _check_numbers(value: object, name: str = "a value") -> None:
-    """Raise a ValueError at a number beyond any sensible value."""
+    """Raise a ValueError for a number beyond any sensible value."""
     if isinstance(value, dict):
         for key, inner in value.items():
             _check_numbers(inner, str(key)[:40])

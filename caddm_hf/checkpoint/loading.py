@@ -1,7 +1,7 @@
-"""A checkpoint by folder or Hub id -> a model and its processor, or one sentence why not.
+"""Load a model and its image processor from a folder or Hub id.
 
-Our own classes are used, never code from the checkpoint, and weights are read from safetensors
-only, so loading a model from outside executes none of its code.
+Only our own classes are used, never code from the checkpoint, and weights are read only from
+safetensors. Loading a model from outside therefore runs none of its code.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ..model.image_processing_caddm import CaddmImageProcessor
 from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .files import find_model_files, read_config, read_processor, read_weights
 
-# The slim CPU model that stands in while no trained checkpoint is at hand.
+# The slim CPU model that is used if no trained checkpoint is available.
 STAND_IN_BACKBONE = "tf_efficientnet_lite0"
 STAND_IN_ARTIFACT_WIDTH = 192
 
@@ -28,10 +28,10 @@ class LoadedModel:
 
     Attributes:
         model: in eval mode.
-        image_processor: the checkpoint's input contract.
+        image_processor: of the checkpoint.
         name: folder, Hub id or description.
-        revision: the Hub commit it came from, if it came from there.
-        stated: the values that its config.json states; None for a model that was not read.
+        revision: the commit on the Hub; None for a local model.
+        stated: names of the values stated in config.json; None for a model made in memory.
     """
 
     model: CaddmForDeepfakeDetection
@@ -51,7 +51,7 @@ def weights_digest(model: torch.nn.Module, beginning: bytes = b"") -> str:
 
 
 def untrained_model(seed: int = 0) -> LoadedModel:
-    """A slim model with random weights from a seed: everything works, its scores mean nothing."""
+    """Return a slim model with random weights from a seed. Its scores mean nothing."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = CaddmForDeepfakeDetection(
@@ -73,11 +73,11 @@ def load_model(
     Args:
         model_id: a model folder, or `user/name` on the Hub.
         revision: branch, tag or commit on the Hub.
-        token: for private repositories; by default the one huggingface_hub knows.
-        local_files_only: do not ask the Hub, use its cache.
+        token: for private repositories; by default huggingface_hub's stored token.
+        local_files_only: use only the local cache of the Hub.
 
     Raises:
-        ModelError: there is no such model, it cannot be reached, or it is not a CADDM model.
+        ModelError: there is no such model, the Hub cannot be reached, or it is not a CADDM model.
     """
     name = os.fspath(model_id)
     files = find_model_files(name, revision, token, local_files_only)
@@ -85,7 +85,7 @@ def load_model(
     image_processor = read_processor(files)
     tensors = read_weights(files, config)
     try:
-        # Without a name to look up nothing else is read.
+        # With None for the name, `from_pretrained` reads no file.
         model = CaddmForDeepfakeDetection.from_pretrained(
             None, config=config, state_dict=tensors, dtype=torch.float32
         )

@@ -1,4 +1,4 @@
-"""The finished model: a folder that `from_pretrained` loads, and its way to the Hub."""
+"""Write a trained model to a folder for `from_pretrained`, and push it to the Hub."""
 
 import shutil
 from pathlib import Path
@@ -16,13 +16,13 @@ from ..model.modeling_caddm import CaddmForDeepfakeDetection
 from .card import TrainingFacts, write_model_card
 
 LIST_FILE = "config.json"  # moved last: without it the folder is no model
-# From so many values on a tensor is worth storing in half precision. Depthwise kernels and the
-# numbers of batch normalisation are smaller, and a network answers most to their rounding.
+# Store tensors with at least this many values in half precision. Depthwise kernels and batch
+# normalisation are smaller, and the output is most sensitive to their rounding.
 HALVED_FROM = 100_000
 
 
 class PublishError(UserError):
-    """A model that cannot be pushed; the message is one sentence for the user."""
+    """A model cannot be pushed; the message is one sentence for the user."""
 
 
 def write_model_folder(
@@ -35,9 +35,9 @@ def write_model_folder(
 ) -> list[str]:
     """Write weights, processor, the model's code, card and results into a folder.
 
-    Other files in it stay. Each file takes its place whole, `config.json` as the last. With
-    `half_precision` the large tensors are stored so; `config.json` still names float32, to which
-    `from_pretrained` turns them.
+    Other files in the folder are kept. Each file is moved into place when complete, `config.json`
+    last. With `half_precision` large tensors are stored as float16; `config.json` still states
+    float32, and `from_pretrained` converts them.
 
     Returns:
         the files written, relative to the folder.
@@ -66,12 +66,12 @@ def write_model_folder(
 
 
 def is_halved(tensor: Tensor) -> bool:
-    """Whether a tensor is one of the few that make a model large."""
+    """Whether a tensor is large enough to be stored in half precision."""
     return tensor.is_floating_point() and tensor.numel() >= HALVED_FROM
 
 
 def open_repository(repo_id: str, private: bool) -> None:
-    """Make sure, before any work, that the model can be pushed.
+    """Check that the model can be pushed, and create the repository if necessary.
 
     Raises:
         PublishError: there is no token, or the Hub refuses or cannot be reached.
@@ -80,17 +80,17 @@ def open_repository(repo_id: str, private: bool) -> None:
         raise PublishError("--push_to_hub needs a token: run hf auth login, or set HF_TOKEN.")
     try:
         HfApi().create_repo(repo_id, private=private or None, exist_ok=True)
-    except Exception as error:  # the Hub client raises whatever it meets on the way
+    except Exception as error:  # the Hub client raises many types
         raise PublishError(
             f"The Hub does not let us push to '{repo_id}': {_cause(error)}"
         ) from error
 
 
 def push_model_folder(folder: Path, files: list[str], repo_id: str, step: int) -> str:
-    """Upload the given files of a model folder in one commit; returns its address.
+    """Upload the given files of a model folder in one commit, and return its URL.
 
     Raises:
-        PublishError: the upload failed; the folder is complete nevertheless.
+        PublishError: the upload failed; the local folder is complete.
     """
     try:
         commit = HfApi().upload_folder(
