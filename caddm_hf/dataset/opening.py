@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 import pyarrow.parquet as pq
 
-from ..core.errors import first_line
+from ..core.errors import first_cause, first_line
 from ..core.hub_ids import HUB_ID
 from .parquet import load_files, load_from_hub
 from .rows import OpenedRows
@@ -178,4 +178,6 @@ def _reading(name: str) -> Iterator[None]:
     except FrameDataError:
         raise
     except Exception as error:
-        raise FrameDataError(f"Data '{name}' cannot be read: {first_line(error)}") from error
+        raise FrameDataError(
+            f"Data '{name}' cannot be read: {first_line(first_cause(error))}"
+        ) from error

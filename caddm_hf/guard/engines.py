@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..core.errors import UserError, first_line
+from ..core.errors import UserError, first_cause, first_line
 from ..core.liveness import Progress
 from .child import Handle
 from .limits import GuardLimits, JobFailedError, StartError, WorkerLostError
@@ -238,7 +238,9 @@ class RayEngine:
                 logging_level="ERROR",
             )
         except Exception as error:  # Ray raises many types
-            raise EngineError(f"Ray cannot be reached or started: {first_line(error)}") from error
+            raise EngineError(
+                f"Ray cannot be reached or started: {first_line(first_cause(error))}"
+            ) from error
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
 
