@@ -12,7 +12,7 @@ from typing import Literal
 from ..core.errors import TrainingError
 from .schedule import PAPER_LEARNING_RATE, learning_rate
 
-# Options that do not affect the result, so they may change when a run is resumed.
+# Options that do not affect the training steps, so they may change when a run is resumed.
 FREE_OPTIONS = frozenset(
     (
         "output_dir",
