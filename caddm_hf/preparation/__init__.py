@@ -2,15 +2,15 @@
 
     collection      records -> collection, resumable
     dataset_card    the collection's README
-    face_crops      what is cut out of a frame, and how it is stored
+    face_crops      crops around faces, and their encoding
     followed_faces  one person's face through a video
     frame_sources   the frames of one record
-    hub_upload      the collection's way to the Hub
+    hub_upload      uploads a collection to the Hub
     joining         several collections -> one, divided into parts
-    layouts/        one file a data set: which videos there are, and what they are
+    layouts/        one file a data set: lists its videos with their labels
     records         what the layouts yield
-    shards          files of rows, whole or not at all
-    video_account   what became of each video
+    shards          files of rows, written completely or not at all
+    video_account   rows kept and dropped of each video, with reasons
     video_rows      a genuine video and its fakes -> rows
 
 Tests bear the modules' names, except: dataset_card, hub_upload and layouts/: test_build.py,

@@ -1,13 +1,13 @@
-"""Records -> a collection, in steps that can be broken off at any time and taken up again.
+"""Records -> a collection, in steps that can be interrupted at any time and resumed.
 
-    OUT/plan.json                            what the collection is begun with
+    OUT/plan.json                            the options that decide the collection
     OUT/.build/SPLIT-GROUP.parquet           a piece: a genuine video with its fakes
     OUT/data/SPLIT-SHARD-of-SHARDS.parquet   a shard: the pieces of consecutive groups
     OUT/videos.jsonl, README.md, manifest.json
 
-Each file is written whole or not at all, and what it holds follows from the plan alone. What is
-there is not made again, and the order in which it comes about leaves no trace. The manifest comes
-last: where it is, the collection is complete.
+Each file is written completely or not at all, and its content depends on the plan alone, not on
+the order in which files are made. Existing files are not made again. The manifest is written
+last: a collection with a manifest is complete.
 """
 
 import hashlib
@@ -41,20 +41,20 @@ from .shards import (
     written_whole,
 )
 
-FORMAT = 1  # raised when equal options no longer give equal rows
+FORMAT = 1  # bump this when equal options no longer give equal rows
 PLAN, MANIFEST, VIDEOS, CARD = "plan.json", "manifest.json", "videos.jsonl", "README.md"
 BUILD = ".build"
 ROWS_PER_SHARD = 2048  # some hundred megabytes
-MOST_TOGETHER = 8  # videos of a group: their rows are in memory at once
+MOST_TOGETHER = 8  # videos of a group, whose rows are in memory together
 
 
 @dataclass(frozen=True)
 class VideoGroup:
-    """What is worked on at once: a genuine video with its fakes, or some of them, of one split.
+    """The unit of work: a genuine video with all or some of its fakes, of one split.
 
     Attributes:
-        number: among the groups of the split.
-        records: fakes, and the genuine video if it is of the split.
+        number: position among the groups of the split.
+        records: fakes, and the genuine video if it is in the split.
     """
 
     split: str
@@ -63,7 +63,7 @@ class VideoGroup:
 
     @property
     def piece(self) -> str:
-        """Where its rows are kept until its shard is complete."""
+        """Path of the group's rows until its shard is complete."""
         return f"{BUILD}/{self.split}-{self.number:06d}.parquet"
 
 
@@ -81,7 +81,7 @@ class PieceJob:
 
     Attributes:
         root, out: paths or URLs.
-        unusable: path below the root -> why that video is not to be opened again.
+        unusable: path below the root -> why that video must not be opened again.
     """
 
     root: str
@@ -103,8 +103,8 @@ class JobResult(TypedDict):
     """What a job returns: a dict, because workers send nothing but JSON values.
 
     Attributes:
-        accounts: of the videos of the piece or shard, as in `VideoAccount.to_dict`.
-        error: why the job could not be done, if so.
+        accounts: those of the videos of the piece or shard, as in `VideoAccount.to_dict`.
+        error: why the job failed, if it did.
     """
 
     accounts: list[dict]
@@ -113,12 +113,12 @@ class JobResult(TypedDict):
 
 @dataclass(frozen=True)
 class Plan:
-    """A collection that is to be made.
+    """The plan of a collection.
 
     Attributes:
-        settings: what decides it, for JSON; two plans that agree here give equal collections.
-        shards: its files, in order.
-        options: what decides the rows.
+        settings: JSON values; plans with equal settings give equal collections.
+        shards: files of the collection, in order.
+        options: options that decide the rows.
     """
 
     settings: dict
@@ -142,10 +142,10 @@ def make_plan(
     """Divide records into groups and shards.
 
     Args:
-        dataset: as named on the command line.
-        records: of all splits.
-        options: what decides the rows.
-        choices: further options that decided which records there are, by name.
+        dataset: its name on the command line.
+        records: records of all splits.
+        options: options that decide the rows.
+        choices: further options that selected the records, by name.
     """
     shards: list[Shard] = []
     for split in SPLITS:
@@ -179,7 +179,7 @@ def _groups(split: str, records: Sequence[VideoRecord]) -> list[VideoGroup]:
 
 
 def _packed(groups: Sequence[VideoGroup], videos: int) -> list[tuple[VideoGroup, ...]]:
-    """Consecutive groups, together as soon as there are so many videos."""
+    """Pack consecutive groups together until each pack has `videos` videos."""
     packed: list[list[VideoGroup]] = []
     count = videos
     for group in groups:
@@ -196,7 +196,7 @@ class Collection:
 
     Args:
         out: path or URL; made if it does not exist.
-        plan: what is to be in it.
+        plan: plan of the collection.
 
     Raises:
         DatasetError: the folder holds another collection, or something else.
@@ -237,7 +237,7 @@ class Collection:
         return self.folder.isfile(MANIFEST)
 
     def begin(self) -> None:
-        """Writes the plan, and removes what a killed run left half written."""
+        """Write the plan, and remove files that a killed run left incomplete."""
         if not self.folder.isfile(PLAN):
             write_json(self.folder, PLAN, self.plan.settings)
         there = [path for name in ("", BUILD, "data") for path in self._paths(name)]
@@ -245,7 +245,7 @@ class Collection:
         remove(self.folder, [path for path in there if names[path].startswith(PARTIAL_PREFIX)])
 
     def missing_pieces(self, root: str) -> list[PieceJob]:
-        """The pieces to be made: neither they nor their shards are there."""
+        """The pieces still to make: neither the piece nor its shard exists."""
         there = {*self._paths(BUILD), *self._paths("data")}
         root, out = absolute(root), absolute(self.out)
         return [
@@ -257,7 +257,7 @@ class Collection:
         ]
 
     def missing_shards(self) -> list[MergeJob]:
-        """The shards to be made, once all pieces are there."""
+        """The shards still to make, once all pieces exist."""
         there = set(self._paths("data"))
         out = absolute(self.out)
         return [MergeJob(out, shard) for shard in self.plan.shards if shard.path not in there]
@@ -274,7 +274,7 @@ class Collection:
         ]
 
     def finish(self, accounts: Sequence[dict], card: str) -> dict:
-        """Writes list, card and manifest of a collection whose shards are all there.
+        """Write list, card and manifest of a collection whose shards all exist.
 
         Returns:
             the manifest.
@@ -296,7 +296,7 @@ class Collection:
 
 
 def build_piece(job: PieceJob) -> JobResult:
-    """Makes a piece; done twice, it does no harm."""
+    """Make a piece; repeating a job is harmless."""
     # Only workers need torch, and loading it takes seconds.
     from .video_rows import use_one_thread, video_group_rows
 
@@ -304,7 +304,7 @@ def build_piece(job: PieceJob) -> JobResult:
     try:
         videos = video_group_rows(open_root(job.root), job.group.records, job.options, job.unusable)
         write_videos(open_folder(job.out), job.group.piece, videos)
-    except MemoryError:  # as much as a worker may have: `lost_piece` finds out for which video
+    except MemoryError:  # the worker's limit: `lost_piece` finds out for which video
         raise
     except Exception as error:
         return _failed(job.group.records[0].path, f"{type(error).__name__}: {error}")
@@ -325,7 +325,7 @@ def lost_piece(job: PieceJob, loss: WorkerLostError) -> Retry | JobResult:
 
 
 def merge_shard(job: MergeJob) -> JobResult:
-    """Makes a shard and removes its pieces; done twice, it does no harm."""
+    """Make a shard and remove its pieces; repeating a job is harmless."""
     folder = open_folder(job.out)
     pieces = [group.piece for group in job.shard.groups]
     try:

@@ -1,4 +1,4 @@
-"""The README.md of a collection: what is in it, how it came about, and what is missing."""
+"""The README.md of a collection: its content, its origin, and what is missing."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from .collection import make_manifest
 
 
 def dataset_card(settings: dict, accounts: Sequence[dict], terms: str) -> str:
-    """The card as Markdown with the metadata the Hub and `datasets` read.
+    """Return the card as Markdown with the metadata that the Hub and `datasets` read.
 
     Args:
-        settings: of the plan.
-        accounts: of all videos.
-        terms: whose terms the videos are under, a sentence.
+        settings: settings of the plan.
+        accounts: accounts of all videos.
+        terms: a sentence that names the owner of the videos' terms.
     """
     manifest = make_manifest(settings, accounts)
     splits = [name for name, totals in manifest["by_split"].items() if totals["kept"]]
-    # In the order in which they are used, not of the alphabet.
+    # In order of use, not alphabetical.
     splits.sort(key=["train", "validation", "test"].index)
     lines = [
         "---",

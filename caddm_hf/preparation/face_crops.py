@@ -1,7 +1,7 @@
-"""What is cut out of a frame, and how it is stored.
+"""Crops around faces, and their encoding.
 
-A crop is a square of the frame around one face, unscaled, large enough that no draw of the
-training jitter looks beyond it except where the frame itself ends.
+A crop is an unscaled square of the frame around one face. It covers every draw of the training
+jitter, except beyond the edge of the frame.
 """
 
 import math
@@ -18,10 +18,10 @@ from ..model.face_alignment import (
 )
 
 JITTER = AlignmentJitter()
-# The scale at which a jittered crop shows most: three standard deviations below the mean.
+# The scale at which a jittered crop covers most: three standard deviations below the mean.
 LEAST_SCALE = 0.9 - 3 * JITTER.scale_std
-# How far a crop reaches from the middle of the unmoved one along its axes, in its pixels: shifted
-# all the way, stretched, and with a corner turned towards the axis.
+# How far a jittered crop reaches from the centre of the unjittered one, in pixels of the latter:
+# with the largest shift and stretch, and a corner turned towards the axis.
 REACH_PX = (
     math.sqrt(2)
     * math.cos(math.radians(45 - JITTER.rotation_degrees))

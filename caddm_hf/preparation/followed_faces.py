@@ -1,7 +1,7 @@
-"""The faces of one record's sampled frames, cut out as they come, person by person.
+"""Crop the faces of one record's sampled frames, person by person.
 
-Only crops stay in memory, already encoded, and a small copy of each for comparing it with the
-genuine frame.
+Only the encoded crops stay in memory, each with a small copy for comparison with the genuine
+frame.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from ..media.frames import SampledFrame
 from .face_crops import crop_rectangle, encode_picture
 from .frame_sources import FrameSource
 
-MOST_FACES = 3  # followed in a frame, the largest
+MOST_FACES = 3  # the largest faces of a frame are followed
 SMALL_SIDE = 256  # of the copies that are compared
 # Landmarks are kept to this many decimals of a pixel, so that machines whose arithmetic differs
 # in the last bits cut the same rectangle.
 DECIMALS = 2
-# A person who changed this many times as much as the one seen most is the forged one.
+# A person who changed this many times as much as the largest one is the forged one.
 CLEARLY_MORE_CHANGED = 2.0
 
 
@@ -33,17 +33,17 @@ class CutFace:
     """One face of one frame.
 
     Attributes:
-        index: of the frame.
-        time_s: of the frame; NaN if unknown.
+        index: index of the frame.
+        time_s: time of the frame; NaN if unknown.
         frame_hw: size of the frame.
-        rectangle_xyxy: what was cut out of it.
+        rectangle_xyxy: rectangle of the crop in the frame.
         points_xy: (N, 2) float32 landmarks in pixels of the crop.
-        area_px: of the face's box.
+        area_px: area of the face's box.
         image: the encoded crop.
         small_rgb: the crop, not larger than `SMALL_SIDE`.
         twin: the encoded crop of the genuine frame.
-        twin_difference: how much it differs outside the face, in grey levels.
-        change: how much it differs inside.
+        twin_difference: difference of the twin outside the face, in grey levels.
+        change: difference of the twin inside the face.
     """
 
     index: int
@@ -66,14 +66,14 @@ class CutFace:
         return self.points_xy.astype(np.float64) * (width / (x1 - x0), height / (y1 - y0))
 
     def offer_twin(self, frame_rgb: np.ndarray, picture_format: str) -> str | None:
-        """Takes the genuine frame's crop if it shows the same moment, the best of several.
+        """Keep the genuine frame's crop if it shows the same moment and matches best so far.
 
         Args:
             frame_rgb: (H, W, 3) uint8, a frame that may be the genuine one.
             picture_format: as `encode_picture` takes it.
 
         Returns:
-            why it was not taken; None if it or a better one was.
+            why the crop was refused; None if it or a better one is kept.
         """
         if frame_rgb.shape[:2] != self.frame_hw:
             return "other_size"
@@ -95,11 +95,11 @@ class CutFace:
 
 @dataclass
 class FollowedFaces:
-    """What the frames so far hold.
+    """The faces of the frames added so far.
 
     Attributes:
         frames: number of frames.
-        faceless: those without any face.
+        faceless: number of frames without any face.
         people: for each person their faces, in order.
     """
 
@@ -112,13 +112,13 @@ class FollowedFaces:
     _cuts: dict[int, CutFace] = field(default_factory=dict)
 
     def add(self, frame: SampledFrame, source: FrameSource) -> None:
-        """Takes the next frame; `source` may know its landmarks."""
+        """Add the next frame; `source` may have its landmarks."""
         self._waiting.append(frame)
         if len(self._waiting) == FRAMES_AT_ONCE:
             self._search(source)
 
     def finish(self, source: FrameSource) -> None:
-        """No more frames will come; now `people` can be read."""
+        """End the frames; afterwards `people` can be read."""
         if self._waiting:
             self._search(source)
         self.people = [
@@ -170,7 +170,7 @@ class FollowedFaces:
 
 
 def small_copy(image_rgb: np.ndarray) -> np.ndarray:
-    """The picture shrunk so that neither side is above `SMALL_SIDE`."""
+    """Shrink a picture so that neither side is above `SMALL_SIDE`."""
     height, width = image_rgb.shape[:2]
     zoom = min(1.0, SMALL_SIDE / max(height, width))
     size_wh = (max(1, round(width * zoom)), max(1, round(height * zoom)))
@@ -178,11 +178,11 @@ def small_copy(image_rgb: np.ndarray) -> np.ndarray:
 
 
 def main_person(people: Sequence[list[CutFace]]) -> list[CutFace]:
-    """The faces of the person a record is about; none if nobody was seen.
+    """Return the faces of a record's main person; none if nobody was seen.
 
-    It is the one whose faces cover most over the whole clip. Where genuine frames are at hand
-    and another person of the clip, seen at least half as often, changed clearly more, it is that
-    one: only one of two people may have been forged.
+    The main person has the largest sum of face areas over the clip. An exception needs genuine
+    frames: another person, seen at least half as often, who changed clearly more. Only one of two
+    people may have been forged.
     """
     if not people:
         return []
@@ -197,14 +197,14 @@ def main_person(people: Sequence[list[CutFace]]) -> list[CutFace]:
 
 
 def _mean_change(faces: list[CutFace]) -> float:
-    """NaN, which no number is larger than, where nothing is known."""
+    """Mean change of the faces; NaN, which compares false with all numbers, if unknown."""
     changes = [face.change for face in faces if face.change is not None]
     return float(np.mean(changes)) if changes else np.nan
 
 
 @lru_cache(maxsize=1)
 def face_detector() -> FaceDetector:
-    """One a worker: making it loads the networks."""
+    """Return this worker's face detector; creating one loads the networks."""
     return FaceDetector()
 
 

@@ -1,7 +1,7 @@
-"""Frames of one record, decoded once and in order, whether it is a video or a folder of pictures.
+"""Frames of one record, a video or a folder of pictures, decoded once and in order.
 
-Decoding uses one thread: workers share the cores among themselves, and what a decoder makes of a
-damaged file can depend on its threads, while a collection must not.
+Decoding uses one thread: each worker has one core, and the frames decoded from a damaged file can
+depend on the number of threads, while a collection must not.
 """
 
 import posixpath
@@ -30,7 +30,7 @@ class VideoFile:
         path: a file on this machine.
 
     Attributes:
-        frame_count: frames it holds.
+        frame_count: number of frames.
 
     Raises:
         MediaError: it cannot be used; the message says why.
@@ -42,20 +42,20 @@ class VideoFile:
         self.frame_count = self._info.frame_count
 
     def sample(self, wanted: int) -> list[int]:
-        """Evenly spaced frame indexes, increasing; all of them if there are no more."""
+        """Evenly spaced frame indexes, increasing; all indexes if there are at most `wanted`."""
         return sample_indices(self.frame_count, wanted).tolist()
 
     def landmarks(self, index: int) -> np.ndarray | None:
-        """Landmarks that come with the frame: none."""
+        """None: videos have no stored landmarks."""
         return None
 
     def read(self, indexes: Sequence[int]) -> Iterator[SampledFrame]:
-        """The frames at increasing indexes; in place of an unreadable one the next readable.
+        """Yield the frames at increasing indexes; the next readable one replaces a damaged one.
 
         Raises:
             MediaError: while iterating, if none can be decoded.
         """
-        # Videos are shared out among processes, so each is decoded on one thread.
+        # Videos are distributed over processes, so each is decoded on one thread.
         return iterate_frames(self._path, self._info, indexes, LIMITS, threads=1)
 
 
@@ -63,8 +63,8 @@ class PictureFolder:
     """Frames stored as pictures, some with landmarks.
 
     Args:
-        tree: where they are.
-        frames: by increasing index.
+        tree: file system of the pictures.
+        frames: the pictures by increasing index.
 
     Attributes:
         frame_count: one more than the last index.
@@ -76,19 +76,19 @@ class PictureFolder:
         self.frame_count = max(self._frames, default=-1) + 1
 
     def sample(self, wanted: int) -> list[int]:
-        """Evenly chosen ones of the stored indexes, increasing."""
+        """Evenly chosen stored indexes, increasing."""
         stored = sorted(self._frames)
         return [stored[number] for number in sample_indices(len(stored), wanted)]
 
     def landmarks(self, index: int) -> np.ndarray | None:
-        """(N, 2) float64 landmarks that come with the frame, if any."""
+        """(N, 2) float64 stored landmarks of the frame, if any."""
         points_xy = self._frames[index].landmarks_xy
         return None if points_xy is None else np.array(points_xy, np.float64)
 
     def read(self, indexes: Sequence[int]) -> Iterator[SampledFrame]:
-        """The frames at the given indexes that are stored and readable; times are not known.
+        """Yield the stored, readable frames at the given indexes, without times.
 
-        A picture beyond the limits is not readable.
+        Pictures beyond the limits count as unreadable.
         """
         for index in indexes:
             if index not in self._frames:
@@ -113,7 +113,7 @@ FrameSource = VideoFile | PictureFolder
 def open_frames(
     tree: DirFileSystem, path: str, frames: Sequence[FramePicture]
 ) -> Iterator[FrameSource]:
-    """Opens a record's frames; a video on another machine is fetched for as long.
+    """Open a record's frames; a remote video is downloaded until the block ends.
 
     Raises:
         MediaError: it cannot be used.
@@ -124,7 +124,7 @@ def open_frames(
         yield VideoFile(Path(posixpath.join(tree.path, path)))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            # Its own name stays in the messages.
+            # Keep the video's name for messages.
             local = Path(folder) / (posixpath.basename(path) or f"video{suffix(path)}")
             tree.get_file(path, str(local))
             yield VideoFile(local)

@@ -13,7 +13,7 @@ LEFT_OUT = [f"{BUILD}/**", ".lock"]
 
 
 def open_repository(repo_id: str, public: bool) -> None:
-    """Makes the repository if there is none, before any work is done for it.
+    """Create the repository if there is none, before any other work.
 
     Args:
         repo_id: "user/name".
@@ -29,7 +29,7 @@ def open_repository(repo_id: str, public: bool) -> None:
 
 
 def upload_collection(folder: Path, repo_id: str) -> str:
-    """Uploads a collection in place of what the repository holds; returns its address.
+    """Upload a collection, replacing the repository's data; returns the repository's address.
 
     Raises:
         DatasetError: the upload failed.

@@ -4,7 +4,7 @@ A recipe is a list of sources. Each has a name, which becomes the column `datase
 
     - name: Celeb-DF v2
       data: celeb_df_crops                               # folder or file of Parquet
-      parts: {train: train, validation: held_apart}      # what becomes of each split
+      parts: {train: train, validation: held_apart}      # split: part
     - name: Portraits
       data: portraits
       genuine: true                                      # no labels: all pictures are genuine
@@ -13,7 +13,7 @@ A recipe is a list of sources. Each has a name, which becomes the column `datase
     - name: FaceForensics++
       data: ffpp
       rows: 5000                                         # only the first of each split
-      seen: 400                                          # of these none is held apart
+      seen: 400                                          # the first 400 are not held apart
       lists: {choose: val.json, calibrate: test.json}    # ids of source videos; the rest is "train"
 
 A source has `parts`, or `shares` or `lists` of its training split. The parts are `train`, `choose`
@@ -60,8 +60,8 @@ class Source:
         genuine: whether the rows are genuine pictures without labels.
         group: the column of a genuine source whose values stay in one part.
         rows: how many rows of each split are used, from the beginning; None for all.
-        seen: how many rows of each split, from the beginning, the model to start from was trained
-            on. Of these the ones that would be held apart are left out.
+        seen: how many rows of each split, from the beginning, the initial model was trained on.
+            Rows among these that would be held apart are left out.
     """
 
     name: str
@@ -153,7 +153,7 @@ def join_collections(recipe: Sequence[Source], root: Path, out: Path) -> Counts:
     Args:
         recipe: from `read_recipe`.
         root: the folder below which the sources' data and lists lie.
-        out: the folder for the files, made if need be.
+        out: the folder for the files, made if missing.
 
     Returns:
         the rows of each part by source, and those left out; every used row is in exactly one.

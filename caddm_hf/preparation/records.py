@@ -1,7 +1,7 @@
-"""What the dataset files yield: one record a video, with what its owners say about it.
+"""The records that layouts yield: one for each video, with the owners' facts about it.
 
-A dataset file only reads names and lists; no video is opened here. Paths are relative to the
-dataset's root, with forward slashes, on whatever file system the root is.
+A layout only reads names and lists; no video is opened here. Paths are relative to the dataset's
+root, with forward slashes on every file system.
 """
 
 import os
@@ -27,10 +27,10 @@ class DatasetError(UserError):
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """What decides the rows.
+    """Options that decide the rows.
 
     Attributes:
-        frames: wanted of each video, evenly spaced.
+        frames: number of frames wanted of each video, evenly spaced.
         picture_format: "jpeg" (quality 95) or "png".
     """
 
@@ -43,9 +43,9 @@ class FramePicture:
     """One frame that is stored as a picture.
 
     Attributes:
-        index: of the frame in its video.
-        path: below the dataset's root.
-        landmarks_xy: N points (x, y) in its pixels, N = 68 or 81; None if unknown.
+        index: index of the frame in its video.
+        path: path below the dataset's root.
+        landmarks_xy: N points (x, y) in pixels, N = 68 or 81; None if unknown.
     """
 
     index: int
@@ -59,16 +59,16 @@ class VideoRecord:
 
     Attributes:
         dataset: value of the column of that name.
-        path: of the file below the root; of the folder where frames are stored as pictures.
+        path: path below the root of the file, or of the folder if frames are stored as pictures.
         video_id: unique over all datasets: dataset, method and compression are part of it.
         split: "train", "validation" or "test".
-        method: how it was forged; None if genuine.
-        compression: the owners' word for it, such as "c23"; None if there are no variants.
+        method: method of the forgery; None if genuine.
+        compression: the owners' name for it, such as "c23"; None if there are no variants.
         source_video_id: the genuine video a fake was made from; None if unknown. A genuine
             video has its own id here.
-        source_path: where that video is; None if unknown or not in the tree.
+        source_path: path of that video; None if unknown or not in the tree.
         frames: the stored frames, by index; empty for a video file.
-        source_frames: those of the genuine video.
+        source_frames: stored frames of the genuine video.
     """
 
     dataset: str
@@ -90,12 +90,12 @@ class VideoRecord:
 
 @dataclass
 class Listing:
-    """What a dataset file found.
+    """The result of a layout.
 
     Attributes:
-        records: one a video.
-        missing: what the tree lacks or holds beyond the dataset, a sentence each.
-        terms: whose terms the material is under, a sentence for the dataset card.
+        records: one for each video.
+        missing: sentences on files that are missing or not part of the dataset.
+        terms: a sentence on the terms of the material, for the dataset card.
     """
 
     records: list[VideoRecord]
@@ -107,7 +107,7 @@ def open_root(root: str) -> DirFileSystem:
     """The file system below a folder given as a path or an fsspec URL.
 
     Raises:
-        DatasetError: there is no such folder, or its kind of address is not supported.
+        DatasetError: there is no such folder, or its URL scheme is not supported.
     """
     tree = open_folder(root)
     if not tree.isdir(""):
@@ -119,7 +119,7 @@ def open_folder(url: str) -> DirFileSystem:
     """The file system below a path or an fsspec URL, whether it exists or not.
 
     Raises:
-        DatasetError: its kind of address is not supported.
+        DatasetError: the URL scheme is not supported.
     """
     try:
         fs, path = url_to_fs(url)
@@ -129,7 +129,7 @@ def open_folder(url: str) -> DirFileSystem:
 
 
 def absolute(url: str) -> str:
-    """A path that means the same in every working folder; other URLs as they are."""
+    """Make a local path absolute; other URLs are returned unchanged."""
     fs, path = url_to_fs(url)
     return path if isinstance(fs, LocalFileSystem) else url
 
@@ -140,7 +140,7 @@ def every_file(tree: DirFileSystem, folder: str = "") -> list[str]:
         return sorted(tree.find(folder)) if tree.isdir(folder) else []
     found, entered = [], set()
     for place, folders, names in os.walk(posixpath.join(tree.path, folder), followlinks=True):
-        if os.path.realpath(place) in entered:  # a link back to where it came from
+        if os.path.realpath(place) in entered:  # a link back to a parent folder
             folders.clear()
             continue
         entered.add(os.path.realpath(place))
@@ -172,10 +172,10 @@ def suffix(path: str) -> str:
 
 
 def read_text(tree: DirFileSystem, path: str) -> str:
-    """A small text file.
+    """Read a small text file.
 
     Raises:
-        DatasetError: it is not UTF-8 text.
+        DatasetError: the file is not UTF-8 text.
     """
     try:
         return tree.cat_file(path).decode("utf-8-sig")
@@ -184,13 +184,13 @@ def read_text(tree: DirFileSystem, path: str) -> str:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Names for a sentence: all of a few, else the first and how many more."""
+    """List names for a sentence: all of a few, else the first ones and the number of others."""
     listed = ", ".join(names[:SHOWN])
     return listed if len(names) <= SHOWN else f"{listed} and {len(names) - SHOWN:,} more"
 
 
 def check_unique(records: Sequence[VideoRecord]) -> None:
-    """Raise a DatasetError where two records have one id."""
+    """Raise a DatasetError if two records have the same id."""
     known: dict[str, str] = {}
     for record in records:
         if record.video_id in known:

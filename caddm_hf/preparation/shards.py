@@ -1,7 +1,7 @@
-"""Parquet files of rows, written whole or not at all, on any file system fsspec knows.
+"""Parquet files of rows, written completely or not at all, on any file system of fsspec.
 
-Each video is one row group, and the accounts of the videos are in the file's metadata: a file is
-rows and account together. Equal rows give equal bytes.
+Each video is one row group, and the accounts of the videos are in the file's metadata. Equal rows
+give equal bytes.
 """
 
 import json
@@ -27,10 +27,10 @@ SCHEMA: pa.Schema = FRAME_FEATURES.arrow_schema
 
 @contextmanager
 def written_whole(folder: DirFileSystem, path: str) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends without an error, complete.
+    """Open a file that appears under its name, complete, when the block ends without an error.
 
-    On this machine it is renamed into its place; to an object store it is copied, which shows an
-    object only when it is complete.
+    A local file is written under another name and renamed. Other file systems get a copy; object
+    stores show an object only when it is complete.
     """
     if isinstance(folder.fs, LocalFileSystem):
         target = Path(posixpath.join(folder.path, path))
@@ -47,7 +47,7 @@ def written_whole(folder: DirFileSystem, path: str) -> Iterator[BinaryIO]:
 
 
 def write_json(folder: DirFileSystem, path: str, content: object) -> None:
-    """A JSON file, keys in order."""
+    """Write a JSON file with sorted keys."""
     with written_whole(folder, path) as file:
         file.write((json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
@@ -69,7 +69,7 @@ def _writer(folder: DirFileSystem, path: str) -> Iterator[pq.ParquetWriter]:
 
 
 def write_videos(folder: DirFileSystem, path: str, videos: Sequence[VideoRows]) -> None:
-    """A file of some videos' rows and accounts."""
+    """Write a file of some videos' rows and accounts."""
     with _writer(folder, path) as writer:
         for video in videos:
             if video.rows:
@@ -79,7 +79,7 @@ def write_videos(folder: DirFileSystem, path: str, videos: Sequence[VideoRows]) 
 
 
 def merge_files(folder: DirFileSystem, parts: Sequence[str], path: str) -> None:
-    """One file of several, row group after row group; memory for one is needed."""
+    """Merge files one row group at a time; only one row group is in memory."""
     with _writer(folder, path) as writer:
         accounts = []
         for part in parts:
@@ -92,7 +92,7 @@ def merge_files(folder: DirFileSystem, parts: Sequence[str], path: str) -> None:
 
 
 def read_accounts(folder: DirFileSystem, path: str) -> list[dict]:
-    """The accounts of the videos in a file; only its end is read."""
+    """Read the accounts of the videos in a file from its footer."""
     with folder.open(path, "rb") as file, pq.ParquetFile(file) as parquet:
         return accounts_in(parquet)
 
@@ -107,7 +107,7 @@ def _add_accounts(writer: pq.ParquetWriter, accounts: list[dict]) -> None:
 
 
 def remove(folder: DirFileSystem, paths: Iterable[str]) -> None:
-    """Removes files that may be gone already."""
+    """Remove files; missing ones are ignored."""
     for path in paths:
         try:
             folder.rm_file(path)

@@ -1,4 +1,4 @@
-"""What became of each video, and the rows it gave."""
+"""The account of each video, and its rows."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ PICTURES = ("image", "source_image")
 
 @dataclass
 class VideoAccount:
-    """What became of one video. `frames_wanted` is `frames_kept` and all `dropped` together.
+    """The account of one video. `frames_wanted` is the sum of `frames_kept` and all `dropped`.
 
     Attributes:
         video_id, path, split, method, compression: as in the record.
-        frames_wanted: as asked for.
-        frames_kept: rows made.
-        dropped: reason -> frames. "short_video": there are fewer; "damaged_frame": they cannot
-            be decoded; "no_face"; "other_person": somebody else's face only; "damaged_video".
+        frames_wanted: number of frames requested.
+        frames_kept: number of rows made.
+        dropped: reason -> frames. "short_video": the video has fewer; "damaged_frame": they
+            cannot be decoded; "no_face"; "other_person": only another person's face;
+            "damaged_video".
         twins_kept: rows with a genuine twin.
-        twins_dropped: reason -> rows of a fake. "no_source": the genuine video is not known or
-            not in the tree; "damaged_source": it cannot be decoded there; "past_end": it is too
-            short; "no_frame": its frame is damaged or not stored; "other_size"; "other_moment":
-            its frame shows another.
-        failure: why no row could be made, a sentence.
+        twins_dropped: reason -> rows of a fake. "no_source": the genuine video is unknown or
+            missing; "damaged_source": the video cannot be decoded; "past_end": the video is too
+            short; "no_frame": the frame is damaged or missing; "other_size"; "other_moment".
+        failure: a sentence on why no row could be made.
         digest: SHA-256 of the rows.
     """
 
@@ -41,7 +41,7 @@ class VideoAccount:
     digest: str = hashlib.sha256().hexdigest()
 
     def to_dict(self) -> dict:
-        """For JSON."""
+        """Return JSON values."""
         return asdict(self)
 
 

@@ -1,8 +1,8 @@
 """Records of one genuine video and its fakes -> rows of the collection and an account of each.
 
-The fakes come first: each is decoded once, and its faces are cut out. Then the genuine video is
+The fakes come first: each is decoded once, and its faces are cropped. Then the genuine video is
 decoded once, for its own rows and for the twin of every fake row: the same rectangle of the frame
-at the same index. No frame outlives the moment it is needed.
+at the same index. Only one frame is kept at a time.
 """
 
 import math
@@ -24,17 +24,17 @@ from .frame_sources import FrameSource, open_frames
 from .records import FrameOptions, FramePicture, VideoRecord
 from .video_account import VideoAccount, VideoRows, rows_digest
 
-# A fake longer than its target goes on with the target run backwards (Face2Face); the turning
-# point is known to about a frame, so neighbours are tried too.
+# A fake longer than its target continues with the target played backwards (Face2Face). The turning
+# point is known to about a frame, so neighbouring frames are tried, too.
 NEIGHBOURS = 2
 
 
 @dataclass
 class _Fake:
-    """A fake whose faces are cut out and whose twins are to be found.
+    """A fake with its cropped faces, whose twins are still to be found.
 
     Attributes:
-        refusals: id of a face -> why the last genuine frame was not taken.
+        refusals: id of a face -> why the last genuine frame was refused.
     """
 
     record: VideoRecord
@@ -47,14 +47,14 @@ class _Fake:
             yield from person
 
     def refuse(self, reason: str) -> None:
-        """No row has a twin."""
+        """Record that no row has a twin."""
         for face in self.every_face():
             face.twin = face.change = None
             self.refusals[id(face)] = reason
 
 
 def use_one_thread() -> None:
-    """Each worker is one thread: equal results whatever the number of cores, and no crowding."""
+    """Use one thread a worker: results do not depend on the number of cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 
@@ -71,14 +71,14 @@ def video_group_rows(
         tree: the dataset's root.
         records: fakes of one genuine video (or one fake of an unknown one), and the genuine
             video itself if its rows are wanted.
-        options: what decides the rows.
-        unusable: path of a video -> why it is not to be opened.
+        options: options that decide the rows.
+        unusable: path of a video -> why the video must not be opened.
 
-    Whoever watches this process is told which video is open (`core.liveness.now_at`).
+    The open video is reported to this process's watcher (`core.liveness.begin_step`).
 
     Raises:
         OSError: the machine failed, not a video.
-        MemoryError: there is not enough for the video that is open.
+        MemoryError: the open video needs more memory than there is.
     """
     results: dict[str, VideoRows] = {}
     fakes: list[_Fake] = []
@@ -120,7 +120,7 @@ def _opened(
     try:
         with open_frames(tree, path, frames) as source:
             yield source
-    except MemoryError:  # it is still this video's doing
+    except MemoryError:  # the step stays open: this video is the cause
         raise
     except BaseException:
         begin_step("")
@@ -147,7 +147,7 @@ def _read_genuine(
     options: FrameOptions,
     unusable: Mapping[str, str],
 ) -> tuple[int, FollowedFaces]:
-    """Gives the fakes their twins, and returns sampled frames and faces of the video itself."""
+    """Find the twins of the fakes; return the video's number of sampled frames and its faces."""
     if genuine is not None:
         path, frames = genuine.path, genuine.frames
     else:
@@ -173,7 +173,7 @@ def _read_genuine(
 def _wanted_twins(
     fakes: Sequence[_Fake], frame_count: int
 ) -> dict[int, list[tuple[_Fake, CutFace]]]:
-    """Index in the genuine video -> the faces its frame is offered to."""
+    """Index in the genuine video -> the faces that its frame may be a twin of."""
     wants: dict[int, list[tuple[_Fake, CutFace]]] = {}
     last = frame_count - 1
     for fake in fakes:
@@ -200,7 +200,7 @@ def _account(record: VideoRecord, options: FrameOptions) -> VideoAccount:
 
 
 def _failed(record: VideoRecord, options: FrameOptions, error: Exception) -> VideoRows:
-    """The account of a video that could not be read; what is not its fault is raised again."""
+    """Return the account of an unreadable video; re-raise errors that the video did not cause."""
     if isinstance(error, MediaError):
         sentence = str(error)
     elif isinstance(error, OSError | MemoryError) and not isinstance(error, av.FFmpegError):
@@ -220,7 +220,7 @@ def _kept(
     refusals: dict[int, str],
     options: FrameOptions,
 ) -> VideoRows:
-    """Rows and account of a video that could be read."""
+    """Return rows and account of a video that was read."""
     kept = main_person(faces.people)
     account = _account(record, options)
     account.frames_kept = len(kept)
