@@ -1,18 +1,18 @@
-"""What is written and drawn about a result.
+"""Reports, pages, plots and pictures of a result.
 
     annotated_video    boxes and heatmaps on the clip
     drawing            boxes and heatmaps on one frame
     evidence           report.json and report.html in one download
-    evidence_page      the page to pass on
+    evidence_page      the page to send and print
     face_pictures      crop and heatmap of a face, as PNG
     fields             types and bounds of a report's fields
     figures            heatmap and box pictures, data URIs
     files              report files, written and read
     gallery            the most suspicious faces: crop, heatmap, boxes, captions
-    leaning            which way a result without a verdict leans, and what may help
+    leaning            the way a result without a verdict leans, and what may help
     passages           stretches of time that stand out
     rejudging          judges scored people, at any thresholds, or one person only
-    rendering          loads the templates of HTML; what they share
+    rendering          loads the HTML templates, and the values they share
     schema             head and JSON Schema of a report file
     score_plot         a person's score over time, as SVG
     transport          a report as JSON and arrays, as worker processes send it

@@ -1,11 +1,11 @@
-"""The clip with what the detector found drawn on it, as a video that browsers play.
+"""Draw the detector's results on a clip, as a video that browsers play.
 
     write_annotated_video("clip.mp4", report, Path("annotated.mp4"))
 
-Made with PyAV alone. A short clip is shown whole and keeps its times; of a long one the seconds
-around its most suspicious moments are shown, one after the other, each with its time in the
-original. Sound is left out: it was not judged, and cut up it would mislead. How people are drawn
-between the frames that were looked at, `report.drawing` says.
+The video is made with PyAV alone. A short clip is shown whole and keeps its times. Of a long one,
+only the seconds around the most suspicious moments are shown, one after the other, with their
+times in the original. Sound is left out: it was not judged, and its pieces could mislead.
+`report.drawing` describes how people are drawn between sampled frames.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ MOMENTS = 15
 AROUND_S = 1.5  # before and after a moment
 MOST_FRAMES_PER_SECOND = 15
 LONG_SIDE_PX, SHORT_SIDE_PX = 1280, 720
-# While frames are skipped the work can only be stopped where a frame is shown to us.
+# Yield a skipped frame now and then: work can be stopped only when a frame is yielded.
 LOOK_EVERY_FRAMES = 600
 TIME_BASE = Fraction(1, 90_000)
 REMARK = "A score is evidence, not proof."
 UNTRAINED_REMARK = "Untrained model: scores mean nothing."
-# Of what a wheel of PyAV brings, in order of preference; the rate's ceiling bounds the size.
+# Encoders in PyAV's wheels, in order of preference. The maximum rate bounds the file's size.
 RATE = {"maxrate": "4M", "bufsize": "8M"}
 ENCODERS = (
     ("libx264", ".mp4", {"preset": "veryfast", "crf": "23", **RATE}),
@@ -63,14 +63,14 @@ class AnnotationError(UserError):
 
 @dataclass(frozen=True)
 class AnnotatedVideo:
-    """What was written.
+    """Facts about a written video.
 
     Attributes:
-        path: of the file.
-        duration_s: of the annotated video.
-        frame_count: its frames.
+        path: path of the file.
+        duration_s: duration of the annotated video.
+        frame_count: number of its frames.
         windows_s: start and end of each part shown, in seconds of the original.
-        whole_clip: whether all was shown, so that times are the original's.
+        whole_clip: whether the whole clip is shown, so that times are the original's.
     """
 
     path: Path
@@ -81,10 +81,10 @@ class AnnotatedVideo:
 
 
 def annotated_video_suffix() -> str:
-    """ ".mp4" (H.264) where there is an encoder for it, else ".webm" (VP9).
+    """ ".mp4" if there is an H.264 encoder, else ".webm" (VP9).
 
     Raises:
-        AnnotationError: there is neither.
+        AnnotationError: there is no encoder for either.
     """
     return _encoder()[1]
 
@@ -100,21 +100,21 @@ def write_annotated_video(
 ) -> AnnotatedVideo:
     """Draw boxes with verdicts, and heatmaps, on a clip.
 
-    At most 45 seconds, 15 frames a second and 1280 x 720 pixels (or 720 x 1280) come out.
+    The result has at most 45 seconds, 15 frames a second and 1280 x 720 (or 720 x 1280) pixels.
 
     Args:
-        video_path: the local file the report is on.
+        video_path: the local file that was judged.
         report: from the detector; one read from a file has few heatmaps.
-        out_path: ends in `annotated_video_suffix()`; what is there is replaced.
-        strength: of the heatmaps, in [0, 1].
+        out_path: ends in `annotated_video_suffix()`; an existing file is replaced.
+        strength: strength of the heatmaps, in [0, 1].
         on_progress: called with (stage, done, total); an exception it raises stops the work
             and leaves nothing under `out_path`.
-        limits: what reading the video may cost.
+        limits: limits on reading the video.
 
     Raises:
         MediaError: the video cannot be read.
-        AnnotationError: it is a picture, not the file the report is on, or has no face; or the
-            result cannot be written.
+        AnnotationError: the file is a picture or not the one that was judged, it has no face, or
+            the result cannot be written.
     """
     path, out_path = Path(video_path), Path(out_path)
     codec, suffix, options = _encoder()
@@ -130,7 +130,7 @@ def write_annotated_video(
     try:
         with write_atomically(out_path) as file:
             container_format, muxer_options = FORMATS[suffix]
-            # By name: the muxer goes back to its start in a way of its own.
+            # By name: the muxer reopens the file to rewrite its start.
             with av.open(
                 file.name, "w", format=container_format, options=muxer_options
             ) as container:
@@ -152,8 +152,8 @@ def write_annotated_video(
 def suspicious_windows(report: VideoReport, duration_s: float) -> tuple[tuple[float, float], ...]:
     """The parts of a video to show: (start, end) in seconds, in order, apart from each other.
 
-    All of it up to 45 seconds; else 1.5 seconds on either side of the most suspicious moments,
-    45 seconds in all at most.
+    A video of up to 45 seconds is shown whole. Of a longer one, 1.5 seconds on either side of the
+    most suspicious moments are shown, at most 45 seconds in total.
     """
     if duration_s <= LONGEST_S:
         return ((0.0, duration_s),)
@@ -184,17 +184,17 @@ def _checked_video(path: Path, report: VideoReport, limits: MediaLimits) -> Medi
 def _window_frames(
     path: Path, info: MediaInfo, windows: tuple[tuple[float, float], ...], limits: MediaLimits
 ) -> Iterator[tuple[SampledFrame, float | None, int]]:
-    """The frames to show, with their time in the annotated video and how many there are.
+    """Yield the frames to show, with their time in the annotated video and their number.
 
-    Frames outside the windows come now and then, with None as their time, so that a caller can
-    stop the work.
+    Frames outside the windows are yielded now and then, with None as their time, so that a caller
+    can stop the work.
     """
     rate = info.frame_count / max(info.duration_s, 1e-3)
     step = max(1, math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-6))
     wanted = {
         index
         for start, end in windows
-        # Where the rate varies an index lies elsewhere than a clock would say: a little more.
+        # With a variable frame rate, index / rate is only approximately the time: add a margin.
         for index in range(max(0, int((start - 1) * rate)), int((end + 1) * rate) + 1)
         if index % step == 0
     }
@@ -212,12 +212,12 @@ def _window_frames(
 
 
 class _Drawing:
-    """Frames of one video, made small and drawn on."""
+    """Shrinks the frames of one video and draws on them."""
 
     def __init__(self, report: VideoReport, info: MediaInfo, strength: float):
         long, short = max(info.width, info.height), min(info.width, info.height)
         self._scale = min(1.0, LONG_SIDE_PX / long, SHORT_SIDE_PX / short)
-        # Even, as these codecs store colour at half the size.
+        # Even sides, because these codecs store colour at half the size.
         height, width = (
             max(2, 2 * round(side * self._scale / 2)) for side in (info.height, info.width)
         )
@@ -269,7 +269,7 @@ class _Encoder:
         return float(max(0, self._last_pts) * TIME_BASE) + 1 / MOST_FRAMES_PER_SECOND
 
     def add(self, image_rgb: np.ndarray, time_s: float) -> None:
-        """Encode a frame; one that is not later than the last is left out."""
+        """Encode a frame; skip one that is not later than the last."""
         pts = round(time_s / TIME_BASE)
         if pts <= self._last_pts:
             return
@@ -282,7 +282,7 @@ class _Encoder:
         self.frame_count += 1
 
     def finish(self) -> None:
-        """Encode what waits.
+        """Encode the frames still buffered.
 
         Raises:
             AnnotationError: there was no frame.
@@ -293,11 +293,11 @@ class _Encoder:
 
 
 def _encoder() -> tuple[str, str, dict[str, str]]:
-    """Name, file suffix and options of the best encoder there is."""
+    """Name, file suffix and options of the best available encoder."""
     for codec, suffix, options in ENCODERS:
         try:
             av.Codec(codec, "w")
-        except ValueError:  # PyAV's error for a codec that is not there
+        except ValueError:  # PyAV's error for a missing codec
             continue
         return codec, suffix, options
     raise AnnotationError("There is no encoder for H.264 or VP9 in this installation of PyAV.")

@@ -1,9 +1,9 @@
 """The people of a report drawn on a frame: boxes with labels, heatmaps on the faces.
 
-A report knows the faces of the sampled frames only. Between two of them, where they are near in
-time and place, box and heatmap are interpolated: the box moves evenly, the heatmap fades from one
-to the other. Elsewhere the nearest sampled face is held for a moment, then nothing is drawn.
-What is seen between sampled frames is thus a guess at the place, and no measurement.
+A report has the faces of the sampled frames only. Between two faces that are near in time and
+place, box and heatmap are interpolated: the box moves evenly, the heatmap fades from one to the
+other. Elsewhere the nearest sampled face is shown for a moment, then nothing is drawn. So boxes
+between sampled frames are estimates, not measurements.
 """
 
 from bisect import bisect_right
@@ -20,10 +20,10 @@ from .verdicts import Verdict
 from .video_report import FaceScore, PersonReport, VideoReport
 from .words import VERDICT_WORDS
 
-# Seconds between two sampled faces up to which it is drawn between them: of a clip of up to 50
-# seconds all 32 frames are that near.
+# Interpolate between faces that are at most this many seconds apart. In clips of up to 50 seconds
+# all 32 frames are.
 LONGEST_GAP_S = 1.6
-LEAST_OVERLAP = 0.2  # of their boxes: less is a cut or a jump
+LEAST_OVERLAP = 0.2  # of two boxes; less means a cut or a jump
 HOLD_S = 0.4
 COLOURS_RGB = {
     Verdict.FAKE: (255, 122, 80),
@@ -36,13 +36,13 @@ LABEL_FILL_RGB = (14, 18, 24)
 
 @dataclass(frozen=True)
 class PlacedFace:
-    """A face at a moment that need not be a sampled one.
+    """A face at any moment, sampled or not.
 
     Attributes:
         box_xyxy: (4,) float64, pixels of the upright frame.
         nearest: the sampled face nearest in time.
-        heatmap: (S, S) float32 in [0, 1], or None where the report holds none.
-        to_frame: (2, 3) matrix from crop to frame pixels; None where there is no heatmap.
+        heatmap: (S, S) float32 in [0, 1], or None if the report has none.
+        to_frame: (2, 3) matrix from crop to frame pixels; None without a heatmap.
     """
 
     box_xyxy: np.ndarray
@@ -52,7 +52,7 @@ class PlacedFace:
 
 
 def place_face(person: PersonReport, time_s: float) -> PlacedFace | None:
-    """Where a person's face is at a moment, by the rules above; `None` where it is not known."""
+    """Return a person's face at a moment, by the rules above; `None` if it is not known."""
     faces = person.faces
     after = bisect_right([face.time_s for face in faces], time_s)
     before, later = faces[max(after - 1, 0)], faces[min(after, len(faces) - 1)]
@@ -82,7 +82,7 @@ def _between(one: FaceScore, other: FaceScore, share: float, nearest: FaceScore)
 
 
 def _way_to_frame(face: FaceScore) -> np.ndarray | None:
-    """(2, 3) from crop to frame; `None` without a heatmap, or where no crop is cut like this."""
+    """(2, 3) matrix from crop to frame; `None` without a heatmap or an invertible alignment."""
     if face.heatmap is None or face.alignment is None:
         return None
     if abs(np.linalg.det(face.alignment[:, :2])) < 1e-9:
@@ -106,14 +106,14 @@ def draw_people(
     strength: float = 1.0,
     scale: float = 1.0,
 ) -> np.ndarray:
-    """Draw everybody who is known to be in a frame, on a copy of it.
+    """Draw all people known to be in a frame on a copy of the frame.
 
     Args:
         frame_rgb: (H, W, 3) uint8, upright.
-        report: on the video.
-        time_s: of the frame.
-        strength: of the heatmaps, in [0, 1]; at 0 none is drawn.
-        scale: size of `frame_rgb` over that of the frame in the video.
+        report: report on the video.
+        time_s: time of the frame.
+        strength: strength of the heatmaps, in [0, 1]; at 0 none is drawn.
+        scale: size of `frame_rgb` relative to the frame in the video.
 
     Returns:
         (H, W, 3) uint8.
@@ -131,7 +131,7 @@ def draw_people(
 
 
 def _scaled(to_frame: np.ndarray, scale: float) -> np.ndarray:
-    """The same way to a frame of another size; pixel centres stay centres."""
+    """Scale the target of a matrix to a frame of another size; pixel centres stay centres."""
     matrix = scale * to_frame
     matrix[:, 2] += (scale - 1) / 2
     return matrix
@@ -140,7 +140,7 @@ def _scaled(to_frame: np.ndarray, scale: float) -> np.ndarray:
 def _lay_heatmap(
     image_rgb: np.ndarray, heatmap: np.ndarray, to_frame: np.ndarray, strength: float
 ) -> None:
-    """Lay a crop's heatmap where the crop was cut, in place."""
+    """Blend a crop's heatmap into the frame at the crop's place, in place."""
     side = heatmap.shape[0]
     corners = np.array([(0, 0), (side, 0), (0, side), (side, side)]) @ to_frame[:, :2].T
     corners += to_frame[:, 2]
@@ -166,7 +166,7 @@ def _draw_box(
     height, width = image_rgb.shape[:2]
     colour = COLOURS_RGB[person.judgement.verdict]
     thickness = max(1, round(min(height, width) / 240))
-    # Far outside corners would make OpenCV draw for ever.
+    # OpenCV would draw for ever if corners were far outside.
     x0, y0, x1, y1 = (
         np.clip(face.box_xyxy * scale, (-10, -10) * 2, (width + 10, height + 10) * 2)
         .round()
@@ -184,7 +184,7 @@ def _draw_box(
 
 
 def draw_caption(image_rgb: np.ndarray, time_s: float, remark: str) -> None:
-    """Write the moment, and a remark, into the lower left corner, in place."""
+    """Write the time and a remark into the lower left corner, in place."""
     label = _text(f"{show_time(time_s)}   {remark}", _font_size(image_rgb), CAPTION_RGB)
     _paste(image_rgb, label, 0, image_rgb.shape[0] - label.shape[0])
 
@@ -205,7 +205,7 @@ def _text(text: str, size: int, colour_rgb: tuple[int, int, int]) -> np.ndarray:
 
 
 def _paste(image_rgb: np.ndarray, label: np.ndarray, x: int, y: int) -> None:
-    """Put a label at a place, moved and cut so that it stays inside."""
+    """Paste a label at a place, moved and cropped to stay inside the picture."""
     height, width = image_rgb.shape[:2]
     x = max(0, min(x, width - label.shape[1]))
     y = max(0, min(y, height - label.shape[0]))

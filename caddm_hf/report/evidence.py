@@ -10,23 +10,23 @@ from .files import REPORT_NAME, report_bytes
 from .video_report import VideoReport
 
 PAGE_NAME = "report.html"
-# A date of their own: the file depends on the result alone.
+# A fixed date: the file depends on the result alone.
 MEMBER_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def evidence_name(report: VideoReport) -> str:
-    """A harmless name for the file, after the video: `evidence-clip.zip`."""
+    """A safe file name derived from the video's: `evidence-clip.zip`."""
     stem = Path(report.video.replace("\\", "/")).stem
     return f"evidence-{re.sub(r'[^A-Za-z0-9_-]+', '-', stem).strip('-')[:60] or 'report'}.zip"
 
 
 def write_evidence(report: VideoReport, path: Path, strength: float = 1.0) -> Path:
-    """Write `report.json` and `report.html`; there whole or not at all.
+    """Write `report.json` and `report.html`, completely or not at all.
 
     Args:
         report: from the detector or a report file.
-        path: a zip if it ends in .zip, replaced if it is there; else a folder, new or empty.
-        strength: of the page's heatmaps, in [0, 1].
+        path: a zip if it ends in .zip, replaced if it exists; else a folder, new or empty.
+        strength: strength of the page's heatmaps, in [0, 1].
 
     Returns:
         The path.

@@ -1,8 +1,8 @@
 """A `VideoReport` as one HTML page to keep, send and print.
 
-The file contains everything: pictures, plots and looks. It has no script and fetches nothing, and
-its content security policy forbids both. The template escapes every value; names of files and
-models are a stranger's text.
+The file contains everything: pictures, plots and style. It has no script and fetches nothing, and
+its content security policy forbids both. The template escapes every value, because names of files
+and models are untrusted.
 """
 
 from collections.abc import Mapping
@@ -26,23 +26,23 @@ from .words import (
 )
 
 MOST_FACES = 6
-MOST_PEOPLE = 24  # those further down are in the tables only
+MOST_PEOPLE = 24  # further people are in the tables only
 MOST_ROWS = 2000
 PLOT_WIDTHS_PX = {"wide": 720, "narrow": 320}
-ZERO_WIDTH_JOINER = "\u200d"  # holds many an emoji together
+ZERO_WIDTH_JOINER = "\u200d"  # part of many emoji
 
 _template = template_environment().get_template("evidence.html")
 
 
 def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         report: from the detector or a report file.
-        strength: of the heatmaps, in [0, 1].
+        strength: strength of the heatmaps, in [0, 1].
 
     Returns:
-        a whole HTML document; it holds no lone surrogates, so it can be written as UTF-8.
+        a complete HTML document without lone surrogates, so it can be written as UTF-8.
     """
     people = report.people[:MOST_PEOPLE]
     rows, left_out = _rows(report)
@@ -76,7 +76,7 @@ def evidence_html(report: VideoReport, strength: float = 1.0) -> str:
 
 
 def _shown(text: str) -> str:
-    """Text with what cannot be seen made visible: control characters, turned writing, halves."""
+    """Replace control and direction characters and lone surrogates by U+FFFD."""
     return "".join(c if c.isprintable() or c == ZERO_WIDTH_JOINER else "\ufffd" for c in text)
 
 
@@ -97,7 +97,7 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
         plots = [
             (
                 name,
-                # Made from numbers and our own words alone, so it needs no escaping.
+                # Contains only numbers and fixed text, so it needs no escaping.
                 Markup(score_plot_svg(person, report.thresholds, report.duration_s, (width, 170))),
             )
             for name, width in PLOT_WIDTHS_PX.items()
@@ -189,7 +189,7 @@ def _model_facts(report: VideoReport) -> list[tuple[str, str]]:
 
 
 def _settings(provenance: Provenance | None) -> list[tuple[str, str]]:
-    """Name and value, one level deep: those of a group carry its name in front."""
+    """Names and values, flattened: names in a group are prefixed with the group's name."""
     found = []
     for name, value in (provenance.settings if provenance else {}).items():
         group = value if isinstance(value, Mapping) else {None: value}
@@ -209,7 +209,7 @@ def _setting(value: object) -> str:
 
 
 def _rows(report: VideoReport) -> tuple[list[dict], int]:
-    """The table's rows, and how many there is no room for."""
+    """The table's rows, and the number of rows left out."""
     rows = [
         {
             "person": person.id,

@@ -1,4 +1,4 @@
-"""The pictures of one face, and how a report file stores them: as PNG in Base64, without loss."""
+"""The pictures of one face, and their lossless form in a report file: PNG in Base64."""
 
 import base64
 import io
@@ -18,28 +18,28 @@ HALF_PRECISION_ONE = np.float16(1).view(np.uint16)
 
 
 def picture_count() -> dict[str, int]:
-    """A new context for validation; it lets `MAX_PICTURES` faces have pictures."""
+    """A new context for validation that allows `MAX_PICTURES` faces with pictures."""
     return {"pictures": 0}
 
 
 def png_base64(pixels: np.ndarray) -> str:
-    """PNG in Base64 of (H, W, 3) uint8 RGB or (H, W) uint16 grey pixels."""
+    """Encode (H, W, 3) uint8 RGB or (H, W) uint16 grey pixels as PNG in Base64."""
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode("ascii")
 
 
 def _pixels(encoded: str, mode: str) -> np.ndarray:
-    """Decode a PNG of a mode of Pillow's.
+    """Decode a PNG of the given Pillow mode.
 
     Raises:
-        ValueError: it is damaged, of another mode or too large.
+        ValueError: the PNG is damaged, of another mode or too large.
     """
     try:
         with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as picture:
             fits = picture.mode == mode and max(picture.size) <= MAX_PICTURE_SIDE
             pixels = np.array(picture) if fits else None  # nothing is decoded before this
-    except Exception as error:  # Pillow's readers raise whatever a damaged file provokes
+    except Exception as error:  # Pillow's readers raise many types for damaged files
         raise ValueError("a picture in the report is damaged") from error
     if pixels is None:
         raise ValueError(f"a picture in the report is not one of {mode} and of a face's size")

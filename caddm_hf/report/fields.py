@@ -1,13 +1,13 @@
 """Types and bounds of a report's fields.
 
-A report that is read is a stranger's claim, so every text, number and list has a bound.
+A report file is untrusted, so every text, number and list has a bound.
 """
 
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-# Types as JSON has them, finite numbers; unknown fields are ignored.
+# JSON types without conversion, finite numbers only; unknown fields are ignored.
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
 
 Probability = Annotated[float, Field(ge=0, le=1)]

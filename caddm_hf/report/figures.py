@@ -11,8 +11,8 @@ import numpy as np
 
 from ..model.heatmaps import ArtifactBox
 
-# The map runs evenly from dark to bright and reads without red-green vision. It covers the face
-# the more, the higher the value: where nothing is seen the face stays as it is.
+# The map goes evenly from dark to bright and is readable without red-green vision. Opacity grows
+# with the value: where the value is 0 the face is unchanged.
 COLOUR_MAP = cv2.COLORMAP_INFERNO
 MOST_COVER = 0.85
 BOX_COLOUR_RGB = (64, 224, 255)
@@ -24,8 +24,8 @@ def overlay_heatmap(crop_rgb: np.ndarray, heatmap: np.ndarray, strength: float =
 
     Args:
         crop_rgb: (H, W, 3) uint8.
-        heatmap: (H, W) floating point; values outside [0, 1] are cut to it.
-        strength: in [0, 1]; 0 leaves the crop as it is, 1 is the fixed scale of the legend.
+        heatmap: (H, W) floating point; values are clipped to [0, 1].
+        strength: in [0, 1]; 0 leaves the crop unchanged, 1 is the fixed scale of the legend.
 
     Returns:
         (H, W, 3) uint8.
@@ -60,7 +60,7 @@ def draw_artifact_boxes(
     scale = np.array([width - 1, height - 1] * 2)
     for box in reversed(boxes):  # the most confident last, on top
         x0, y0, x1, y1 = (np.array(box.box_xyxy) * scale).round().astype(int).tolist()
-        # Dark below bright: visible on any skin and any background.
+        # A bright line on a dark one is visible on any skin and any background.
         cv2.rectangle(image_rgb, (x0, y0), (x1, y1), (0, 0, 0), 5)
         cv2.rectangle(image_rgb, (x0, y0), (x1, y1), BOX_COLOUR_RGB, 2)
         left, top = min(x0, width - LABEL_SIZE[0]), min(y0, height - LABEL_SIZE[1])

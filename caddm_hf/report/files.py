@@ -1,7 +1,7 @@
-"""Reports as files: written with the pictures that matter, read with distrust.
+"""Write report files with the most relevant pictures; read them as untrusted input.
 
-A report file shows the same result again without the video: all numbers, and the pictures of the
-faces that are shown first, without loss. docs/report.md describes it.
+A report file shows the result again without the video: all numbers, and the pictures of the faces
+that are shown first, without loss. docs/report.md describes the format.
 """
 
 import io
@@ -31,8 +31,8 @@ from .video_report import (
 from .words import LIMITS
 
 MAX_REPORT_BYTES = 24 * 2**20
-# JSON is parsed whole before it is checked, and what is many times larger in memory than in the
-# file are numbers and lists. A full report has no more of them than this.
+# JSON is parsed completely before it is checked. Numbers and lists are many times larger in memory
+# than in the file; a full report has no more of them than this.
 MAX_VALUES = 1_500_000
 PEOPLE_WITH_PICTURES = 24
 FACES_WITH_PICTURES = 12
@@ -51,8 +51,8 @@ class ReportError(UserError):
 def report_bytes(report: VideoReport) -> bytes:
     """A report file: UTF-8 JSON of `VideoReport.to_dict()`, pictures and limits.
 
-    Pictures are those of each person's most suspicious face, for the first
-    `PEOPLE_WITH_PICTURES`, and of the `FACES_WITH_PICTURES` most suspicious faces.
+    Pictures are included for the most suspicious face of each of the first
+    `PEOPLE_WITH_PICTURES` people, and for the `FACES_WITH_PICTURES` most suspicious faces.
 
     Raises:
         ReportError: the report is too large for a file, or damaged.
@@ -70,24 +70,24 @@ def report_bytes(report: VideoReport) -> bytes:
         if left < 0:
             break
         frames[person_id, face.frame_index]["pictures"] = pictures
-    people = whole.pop("people")  # last: what a person looks for stands before the long part
+    people = whole.pop("people")  # last, so that the summary comes before the long part
     whole |= {"limits": list(LIMITS), "people": people}
     try:
         text = json.dumps(whole, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ReportError(f"This result cannot be written as a report: {error}.") from error
-    # Names of files can hold half characters, which UTF-8 cannot.
+    # File names can contain lone surrogates, which UTF-8 cannot encode.
     data = text.encode("utf-8", "replace")
     if len(data) > MAX_REPORT_BYTES or data.count(b",") > MAX_VALUES:
         raise ReportError(
             "This result has too many faces for a report file: check the video with fewer frames."
         )
-    checked_report(data)  # so that whatever is written can be read
+    checked_report(data)  # so that every written report can be read
     return data
 
 
 def _faces_with_pictures(report: VideoReport) -> list[tuple[int, FaceScore]]:
-    """Each once, those first that are shown first."""
+    """The faces to store with pictures, without repetition, in the order of display."""
     wanted = [(person.id, person.most_suspicious) for person in report.people]
     wanted = wanted[:PEOPLE_WITH_PICTURES]
     wanted += [
@@ -113,14 +113,14 @@ def _pictures_adapter() -> TypeAdapter:
 def read_report(path: str | os.PathLike) -> VideoReport:
     """Read a report file, or the report in an evidence file.
 
-    A report proves nothing: anybody can write one. The values of one that is read are within
-    bounds and do not contradict each other.
+    A report proves nothing: anybody can write one. Its values are checked to be within bounds
+    and consistent.
 
     Args:
         path: JSON, or a zip with `report.json`; of schema version 1 or 2.
 
     Raises:
-        ReportError: it cannot be used; the message is one sentence.
+        ReportError: the file cannot be used; the message is one sentence.
     """
     path = Path(path)
     try:
@@ -138,13 +138,13 @@ def read_report(path: str | os.PathLike) -> VideoReport:
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
-    """The report in an evidence file, never more of it than a report may have."""
+    """Read the report in an evidence file, up to the size limit of reports."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(REPORT_NAME) as file:
             report = file.read(MAX_REPORT_BYTES + 1)
     except KeyError:
         raise ReportError(f"{name} is no evidence file: it holds no {REPORT_NAME}.") from None
-    except Exception as error:  # zipfile raises whatever a damaged archive provokes
+    except Exception as error:  # zipfile raises many types for damaged archives
         raise ReportError(f"{name} is damaged: it cannot be unpacked.") from error
     if len(report) > MAX_REPORT_BYTES:
         raise ReportError(f"The report in {name} is larger than any report is.")
@@ -152,14 +152,14 @@ def _unpacked(data: bytes, name: str) -> bytes:
 
 
 def checked_report(data: bytes, name: str = "This result") -> VideoReport:
-    """The report in the JSON of a report file.
+    """Parse and check the JSON of a report file.
 
     Args:
         data: UTF-8 JSON.
-        name: what messages call it.
+        name: name of the report in messages.
 
     Raises:
-        ReportError: it cannot be used; one sentence says why.
+        ReportError: the report cannot be used; the message is one sentence.
     """
     try:
         head = ReportHead.model_validate_json(data)

@@ -9,12 +9,12 @@ from .figures import draw_artifact_boxes, overlay_heatmap
 from .video_report import FaceScore, VideoReport
 
 NO_PLACE = "no place stands out"
-LEAST_VISIBLE = 0.01  # a map that is empty shows no place in a report of any age
+LEAST_VISIBLE = 0.01  # lower peaks count as an empty map, also in reports of older versions
 
 
 @dataclass(frozen=True)
 class SuspiciousFace:
-    """A face worth a look, and whose it is."""
+    """A suspicious face and its person."""
 
     person_id: int
     face: FaceScore
@@ -22,16 +22,16 @@ class SuspiciousFace:
 
 @dataclass(frozen=True)
 class FacePictures:
-    """One face, shown three ways.
+    """One face in three pictures.
 
     Attributes:
-        person_id: whose face.
-        face: its score.
+        person_id: number of the person.
+        face: score of the face.
         caption: person and moment, score, heatmap peak and boxes, in one line.
         crop_rgb: (S, S, 3) uint8, as the network saw it.
-        overlay_rgb: (S, S, 3) uint8, under its heatmap.
-        boxed_rgb: (T, T, 3) uint8, T >= S, with the artifact boxes.
-        crop_alt, overlay_alt, boxed_alt: texts in place of the pictures.
+        overlay_rgb: (S, S, 3) uint8, the crop with its heatmap.
+        boxed_rgb: (T, T, 3) uint8, T >= S, the crop with the artifact boxes.
+        crop_alt, overlay_alt, boxed_alt: alternative texts of the pictures.
     """
 
     person_id: int
@@ -48,9 +48,9 @@ class FacePictures:
 def most_suspicious_faces(report: VideoReport, at_most: int = 5) -> list[SuspiciousFace]:
     """The faces with the highest scores, highest first.
 
-    People without a score are left out, unless nobody has one. Of one person no two faces are
-    nearer in time than a twentieth of the video: neighbouring frames look alike and would fill the
-    list.
+    People without a score are left out, unless nobody has one. Two faces of one person are at
+    least a twentieth of the video apart, because neighbouring frames look alike and would fill
+    the list.
     """
     judged = [person for person in report.people if person.fake_probability is not None]
     if not judged:
@@ -77,12 +77,12 @@ def most_suspicious_faces(report: VideoReport, at_most: int = 5) -> list[Suspici
 def suspicious_face_pictures(
     report: VideoReport, strength: float = 1.0, at_most: int = 5
 ) -> list[FacePictures]:
-    """The faces with the highest scores whose pictures are there, highest first.
+    """The faces with pictures and the highest scores, highest first.
 
     Args:
         report: from the detector or a report file.
-        strength: of the heatmap, in [0, 1].
-        at_most: faces.
+        strength: strength of the heatmap, in [0, 1].
+        at_most: largest number of faces.
     """
     faces = most_suspicious_faces(report, at_most)
     return [face_pictures(report, face, strength) for face in faces if face.face.has_pictures]
@@ -94,9 +94,9 @@ def face_pictures(
     """One face in three pictures.
 
     Args:
-        report: the face's.
+        report: the report that contains the face.
         suspicious: a face that has pictures.
-        strength: of the heatmap, in [0, 1].
+        strength: strength of the heatmap, in [0, 1].
 
     Raises:
         ValueError: the face has no pictures.
@@ -136,12 +136,12 @@ def _caption(report: VideoReport, face: FaceScore, who: str, boxes: str) -> str:
 
 
 def stands_out(report: VideoReport, face: FaceScore) -> bool:
-    """Whether a place of a face that has pictures stands out on its heatmap."""
+    """Whether the heatmap of a face with pictures has a clear peak."""
     return float(face.heatmap.max()) >= max(report.least_heatmap_peak, LEAST_VISIBLE)
 
 
 def _peak_in_words(report: VideoReport, face: FaceScore) -> str:
-    """Where the map is highest, by thirds of the crop; or that no place stands out."""
+    """Describe the peak's place by thirds of the crop, or that no place stands out."""
     if not stands_out(report, face):
         return NO_PLACE
     heatmap = face.heatmap

@@ -1,4 +1,4 @@
-"""Which way a result without a verdict leans, and what may lead to one: names and words."""
+"""Which way a result without a verdict leans, and what may lead to a verdict."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Help(StrEnum):
 
     @property
     def words(self) -> str:
-        """What to look for, as part of a sentence."""
+        """The advice as part of a sentence."""
         return {
             Help.LONGER: "a longer copy, in which the face is seen for more of the time",
             Help.LARGER: "a larger copy, in which the face has more pixels",
@@ -44,7 +44,7 @@ def lean(log_odds: float, real_below: float, fake_above: float) -> Leaning:
     """Which way a score between two thresholds leans.
 
     Args:
-        log_odds: of "fake", of the score.
+        log_odds: log-odds of "fake" of the score.
         real_below, fake_above: the thresholds, in log-odds too.
     """
     margin = LEANING_SHARE * (fake_above - real_below)
@@ -54,7 +54,7 @@ def lean(log_odds: float, real_below: float, fake_above: float) -> Leaning:
 
 
 def leaning_words(leaning: Leaning | None, fake_probability: float | None) -> str | None:
-    """A leaning as a sentence; None where there is no score that could lean, or a verdict."""
+    """A leaning as a sentence; None if there is no score, or a verdict."""
     if leaning is None or fake_probability is None:
         return None
     if leaning is Leaning.NEITHER:
@@ -63,7 +63,7 @@ def leaning_words(leaning: Leaning | None, fake_probability: float | None) -> st
 
 
 def help_words(would_help: list[Help]) -> str | None:
-    """What may lead to a verdict, as a sentence; None where nothing is known to."""
+    """What may lead to a verdict, as a sentence; None without any advice."""
     if not would_help:
         return None
     return f"What may help: {'; '.join(help_.words for help_ in would_help)}."
@@ -72,7 +72,7 @@ def help_words(would_help: list[Help]) -> str | None:
 # Below these a better copy may change a result.
 LARGE_FACE_PX = 160
 LONG_ENOUGH_FRAMES = 16
-SHARP = 0.45  # of the genuine clips this was tried on, half are sharper
+SHARP = 0.45  # the median of the genuine clips it was measured on
 HELP_AGAINST = {
     FaceDoubt.TOO_SMALL: Help.LARGER,
     FaceDoubt.TOO_BLURRED: Help.SHARPER,
@@ -82,12 +82,12 @@ HELP_AGAINST = {
 
 @dataclass(frozen=True)
 class ShownFace:
-    """What matters of a face for advice.
+    """The facts about a face that decide the advice.
 
     Attributes:
-        size_px: longer side of its box, pixels of the frame.
-        sharpness: in [0, 1]; None if it was not measured.
-        doubt: why it does not count, if it does not.
+        size_px: longer side of the box, pixels of the frame.
+        sharpness: in [0, 1]; None if not measured.
+        doubt: why the face does not count; None if it does.
     """
 
     size_px: float
@@ -96,10 +96,10 @@ class ShownFace:
 
 
 def what_would_help(faces: Sequence[ShownFace], is_video: bool) -> list[Help]:
-    """What may lead to a verdict, first what limited the result most.
+    """Return what may lead to a verdict; what limited the result most comes first.
 
     Args:
-        faces: those the result rests on, or rests on too few of; at least one.
+        faces: the faces behind the result, even if they are too few; at least one.
         is_video: whether a longer copy is possible.
     """
     doubts = Counter(face.doubt for face in faces if face.doubt in HELP_AGAINST)

@@ -1,15 +1,15 @@
 """Stretches of time in which one person's score stands out from the rest of the clip.
 
-A short forgery hardly moves the mean over a whole clip. What gives it away is that the score is
-high for a while, and only then. A stretch is a passage when, frame after frame,
+A short forgery hardly changes the mean over a whole clip. Its sign is a score that is high for a
+while, and only then. A stretch is a passage when, frame after frame,
 
 1. the smoothed log-odds stay above `level`, and
 2. above the person's median by `margin` at least, and
 3. there are `least_frames` such frames over `least_s` seconds, none missing for `longest_gap_s`.
 
-Smoothing is a running median over `window_s` seconds, so a single frame never starts a passage and
-never ends one. The median over the evenly spread frames stands for the rest of the clip: those
-looked at again around suspicious moments would move it.
+Smoothing is a running median over `window_s` seconds, so a single frame never starts or ends a
+passage. The person's median is taken over the evenly spread frames only: the additional frames
+around suspicious moments would raise it.
 
 The numbers were chosen on clips of one person, genuine and with four forged seconds in a minute;
 docs/report.md has the measurement.
@@ -28,8 +28,8 @@ from .fields import Count, Probability, Seconds
 from .leaning import Leaning
 from .verdicts import Judgement, LogitScaling, Reason, Thresholds, Verdict, log_odds
 
-# The share of a passage's frames that score at least its probability. The mean would be carried
-# by a few; and being the highest stretch of a clip alone lifts it.
+# The share of a passage's frames that score at least its probability. A mean could be dominated
+# by few frames, and is biased upwards because the highest stretch was selected.
 FRAMES_THAT_REACH = 0.75
 
 
@@ -40,10 +40,10 @@ class PassageRules:
     Attributes:
         window_s: width of the running median, in seconds.
         level: calibrated log-odds of "fake" that every smoothed frame exceeds.
-        margin: how far these lie above the person's median, in log-odds.
-        least_frames: of a passage.
-        least_s: from its first to its last frame, in seconds.
-        longest_gap_s: between two of its frames.
+        margin: least distance from the person's median, in log-odds.
+        least_frames: least number of frames of a passage.
+        least_s: least time from its first to its last frame, in seconds.
+        longest_gap_s: longest time between two of its frames.
         fake_least_frames, fake_least_s: a shorter passage is never enough for "fake".
     """
 
@@ -70,7 +70,7 @@ class Passage:
 
     @property
     def words(self) -> str:
-        """When it is: "5.2 s to 8.2 s"."""
+        """The time of the passage: "5.2 s to 8.2 s"."""
         return f"{show_time(self.start_s)} to {show_time(self.end_s)}"
 
 
@@ -84,11 +84,11 @@ def find_passages(
     """The stretches of one person that stand out, in order of time.
 
     Args:
-        times_s: of the person's faces that count, never decreasing.
-        uncalibrated_probabilities: of "fake", one a face.
-        evenly_spread: whether a face is from a frame of those spread evenly over the clip.
-        scaling: of the checkpoint.
-        rules: what stands out.
+        times_s: times of the person's faces that count, never decreasing.
+        uncalibrated_probabilities: probability of "fake" of each face.
+        evenly_spread: for each face, whether its frame is one of the evenly spread frames.
+        scaling: calibration of the checkpoint.
+        rules: when a stretch stands out.
     """
     times, spread = np.asarray(times_s, float), np.asarray(evenly_spread, bool)
     if not spread.any():
@@ -119,16 +119,16 @@ def judge_passages(
     thresholds: Thresholds,
     rules: PassageRules = PassageRules(),
 ) -> Judgement:
-    """The judgement on a person whose score stands out in some passages.
+    """Judge a person whose score stands out in some passages.
 
-    Such a person is never "real". The verdict is "fake" if one passage alone is enough for it:
-    its probability is above the threshold, and it is long and densely seen. Else nothing can be
-    told, and the reason names the strongest passage. The probability stays that of the mean.
+    Such a person is never "real". The verdict is "fake" if one passage alone is enough: its
+    probability is above the threshold, and it is long with many frames. Otherwise there is no
+    verdict, and the reason names the strongest passage. The probability stays that of the mean.
 
     Args:
         judgement: by the mean over the evenly spread frames.
-        passages: the person's.
-        thresholds: of the checkpoint.
+        passages: passages of the person.
+        thresholds: thresholds of the checkpoint.
         rules: when a passage is enough.
     """
     if not passages or judgement.fake_probability is None or judgement.verdict is Verdict.FAKE:

@@ -1,7 +1,7 @@
-"""Judge people by their probabilities and passages: of a new report, or again without scoring.
+"""Judge people by their probabilities and passages, in a new report or again without scoring.
 
-Verdicts follow from the scores in a report by the rules of `verdicts`, `passages` and `leaning`, so
-other thresholds, or the main person alone, need no second check of the video.
+Verdicts follow from the scores in a report by the rules of `verdicts`, `passages` and `leaning`,
+so judging at other thresholds, or only the main person, needs no new scores.
 """
 
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from .verdicts import (
 from .video_report import MediaKind, PersonReport, VideoReport, sorting_key
 from .warnings import face_warnings
 
-# Where somebody has to look, or there is nothing to look at, another copy does not help.
+# A better copy does not help if a person has to look, or if there is no face.
 NO_ADVICE = (Reason.PASSAGE, Reason.LOOK_AT_PERSON, Reason.NOT_A_FACE)
 
 
 def rejudge(report: VideoReport, thresholds: Thresholds) -> VideoReport:
-    """The report as it would be at other thresholds.
+    """Return the report as judged at other thresholds.
 
-    Which faces count does not depend on the thresholds, so a person's probability stays.
+    The faces that count do not depend on the thresholds, so each person's probability stays.
 
     Args:
         report: from the detector or a report file.
-        thresholds: to judge by.
+        thresholds: the thresholds to judge by.
     """
     people = [judged_again(person, thresholds, report.kind) for person in report.people]
     people, judgement = judged_people(people, thresholds, report.frames_sampled)
@@ -48,7 +48,7 @@ def main_person_only(report: VideoReport) -> VideoReport:
     about_others = set(face_warnings(report.people, report.kind))
     left_out = len(report.people) - 1
     others = "1 other person was" if left_out == 1 else f"{left_out} other people were"
-    # Whoever is asked for is no bystander.
+    # The selected person is not a bystander.
     person = judged_again(replace(person, main=True), report.thresholds, report.kind)
     return replace(
         report,
@@ -63,7 +63,7 @@ def main_person_only(report: VideoReport) -> VideoReport:
 
 
 def judged_again(person: PersonReport, thresholds: Thresholds, kind: MediaKind) -> PersonReport:
-    """A person judged by their probability and passages; without a probability as they are."""
+    """Judge a person by probability and passages; without a probability, keep the judgement."""
     if person.fake_probability is None:
         return person
     judgement = judge_passages(
@@ -73,7 +73,7 @@ def judged_again(person: PersonReport, thresholds: Thresholds, kind: MediaKind) 
 
 
 def advised(judgement: Judgement, person: PersonReport, kind: MediaKind) -> Judgement:
-    """A judgement on a person with what may help where there is no verdict."""
+    """Add what may help to a judgement on a person without a verdict."""
     found: list[Help] = []
     if judgement.verdict is Verdict.CANNOT_TELL and judgement.reason not in NO_ADVICE:
         faces = [ShownFace(f.size_px, f.sharpness, f.doubt) for f in person.spread_faces]
@@ -89,9 +89,9 @@ def judged_people(
     Bystanders above the threshold get the judgement of `look_at`.
 
     Args:
-        people: judged by themselves.
-        thresholds: that was done with.
-        frames_sampled: how many frames were looked at.
+        people: people who were judged one by one.
+        thresholds: the thresholds of these judgements.
+        frames_sampled: number of sampled frames.
     """
     ordered = sorted(people, key=sorting_key)
     suspicious = [

@@ -1,4 +1,4 @@
-"""The HTML of reports is in `templates/`; here is how it is loaded, and what templates share."""
+"""Load the HTML templates in `templates/`, and compute the values they share."""
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
@@ -9,9 +9,9 @@ from .words import VERDICT_WORDS
 
 
 def template_environment(*packages: str) -> Environment:
-    """Templates of this package and of others that build on them.
+    """Return the templates of this package and of packages that extend them.
 
-    Every value is escaped, and one that is missing is an error.
+    Every value is escaped, and a missing value is an error.
 
     Args:
         packages: import names of packages with a folder `templates`.
@@ -21,7 +21,7 @@ def template_environment(*packages: str) -> Environment:
 
 
 def judgement_values(judgement: Judgement) -> dict:
-    """A judgement as templates show it.
+    """Return the values of a judgement for templates.
 
     Returns:
         `verdict`, `words`, `probability`, `percent`, and for a result without a verdict

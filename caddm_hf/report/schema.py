@@ -1,6 +1,6 @@
-"""The head of a report file, and the JSON Schema of the whole: docs/report.schema.json.
+"""The head of a report file, and the JSON Schema of report files: docs/report.schema.json.
 
-The schema follows from the classes of `video_report` and is renewed by
+The schema is derived from the classes of `video_report`. Regenerate it with
 
     python -m caddm_hf.report.schema > docs/report.schema.json
 """
@@ -26,7 +26,7 @@ from .video_report import (
     report_adapter,
 )
 
-# What the published schema calls the parts; others may refer to these names.
+# Names of the parts in the published schema; other programs may refer to them.
 PUBLISHED_NAMES = {
     FacePictures: "PicturesPart",
     FaceScore: "FramePart",

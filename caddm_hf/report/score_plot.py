@@ -30,7 +30,7 @@ def score_plot_svg(
     Args:
         person: must have a face with a score.
         thresholds: drawn as dashed lines with their bands.
-        duration_s: length of the time axis; longer where a face comes later.
+        duration_s: length of the time axis, extended if a face comes later.
         size_px: width and height.
     """
     width, height = size_px
@@ -72,7 +72,7 @@ def score_plot_svg(
         parts.append(
             f'<g class="moment" data-time="{face.time_s:.3f}">{ring}'
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}" stroke="{PAPER}"/>'
-            # An unseen, larger disc: a finger can hit it.
+            # A larger, invisible disc, as a touch target.
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="10" fill="transparent"/>'
             f"<title>{show_time(face.time_s)}: {show_percent(face.fake_probability)}</title></g>"
         )
@@ -122,7 +122,7 @@ def _bands(thresholds: Thresholds, x0: float, x1: float, y_of) -> list[str]:
 
 
 def _threshold_labels(thresholds: Thresholds, x: float, y_of) -> list[str]:
-    """What the dashed lines mean; outlined, to be readable where the score runs through them."""
+    """Labels of the dashed lines, outlined to be readable on top of the score."""
     return [
         f'<text x="{x - 4}" y="{y:.1f}" text-anchor="end" fill="{colour}" stroke="{PAPER}" '
         f'stroke-width="3" paint-order="stroke" pointer-events="none">{label}</text>'
@@ -143,7 +143,7 @@ def _time_axis(end_s: float, width_px: float, x_of, y: float) -> list[str]:
     ]
     for number in range(int(end_s / step + 1e-9) + 1):
         x = x_of(number * step)
-        # The last label would stick out of the picture if it were centred.
+        # A centred last label would extend beyond the picture.
         anchor = "end" if x > x_of(end_s) - 24 else "middle"
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{y + 4:.1f}" stroke="{INK}"/>'
@@ -154,7 +154,7 @@ def _time_axis(end_s: float, width_px: float, x_of, y: float) -> list[str]:
 
 
 def _tick_label(seconds: float, end_s: float) -> str:
-    """In one form along the axis: seconds, or minutes and seconds for a longer video."""
+    """Format a tick: in seconds, or in minutes and seconds on the axis of a longer video."""
     if end_s < 60:
         return f"{seconds:g} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,8 +1,8 @@
-"""A report as JSON values and arrays, as a worker process sends it, and back with checks.
+"""Convert reports to the JSON values and arrays that workers send, and back with checks.
 
 A report file holds few pictures, as PNG; here every face keeps its crop and heatmap, bit for bit.
-A worker may have been taken over by the file it read. What it sends is therefore held to the same
-bounds as a report file of a stranger.
+A malicious file may have taken over the worker that read it, so its messages are checked as
+strictly as an untrusted report file.
 """
 
 import json
@@ -19,10 +19,10 @@ DAMAGED = "The worker returned pictures that are not those of the report's faces
 
 
 def report_to_data(report: VideoReport) -> dict[str, Any]:
-    """A report as JSON values and arrays.
+    """Convert a report to JSON values and arrays.
 
     Returns:
-        "report": as `VideoReport.to_dict`; "pictures": of each face that has pictures, the
+        "report": as `VideoReport.to_dict`; "pictures": for each face with pictures, the
         positions of its person and of the face, the crop and the heatmap.
     """
     pictures = [
@@ -35,10 +35,10 @@ def report_to_data(report: VideoReport) -> dict[str, Any]:
 
 
 def report_from_data(data: Any) -> VideoReport:
-    """The report that `report_to_data` was called with.
+    """Return the report that `report_to_data` was called with.
 
     Raises:
-        ReportError: `data` is no report, or one that contradicts itself.
+        ReportError: `data` is not a report, or contradicts itself.
     """
     try:
         report = checked_report(json.dumps(data["report"]).encode())

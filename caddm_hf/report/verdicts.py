@@ -1,12 +1,12 @@
 """From face scores to a verdict, or to "cannot tell" with the reason.
 
-The rules, in one place and free of pictures and networks:
+The rules, which use neither pictures nor networks:
 
 1. A face counts when it is surely a face, turned to the camera, and large and sharp enough
    (`counting`).
 2. A person is judged by the mean uncalibrated probability over the frames in which their face
-   counts, if there are enough such frames. The mean is then calibrated: after averaging, so that
-   no calibration changes who is more suspicious than whom.
+   counts, if there are enough such frames. The mean is calibrated after averaging, so that
+   calibration never changes the order of people.
 3. The calibrated probability is compared with the checkpoint's two thresholds; between them lies
    the undecided band.
 4. A person with a passage that stands out is never real (`passages`).
@@ -30,8 +30,8 @@ from ..faces.counting import FaceDoubt, JudgingRules
 from .fields import Probability, Sentence
 from .leaning import Help, Leaning, lean
 
-# What `log_odds` takes p = 0 and 1 - p = 0 for: no more than any other double in [0, 1] has, so
-# that the ends stay the ends.
+# `log_odds` replaces p = 0 and 1 - p = 0 by the smallest positive double, so that 0 and 1 keep the
+# lowest and highest values.
 LEAST_P = math.ulp(0.0)
 LEAST_1_MINUS_P = 2.0**-54
 
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
     @property
     def words(self) -> str:
-        """The verdict as a person would read it."""
+        """The verdict in words for people."""
         return self.value.replace("_", " ")
 
 
@@ -101,7 +101,7 @@ class Judgement:
 
     @property
     def judgement(self) -> "Judgement":
-        """The judgement alone, of a person or video that is judged."""
+        """The judgement alone, without the fields of a subclass."""
         return Judgement(**{part.name: getattr(self, part.name) for part in fields(Judgement)})
 
     @model_validator(mode="after")
@@ -123,9 +123,9 @@ def log_odds(probability: float) -> float:
 class LogitScaling:
     """A checkpoint's calibration: a logit z becomes the probability sigmoid((z + b) / T).
 
-    Platt scaling (Platt 1999), written with the temperature of Guo et al. 2017: T softens, b moves
-    to one side. It increases strictly, so no T > 0 and b change a ranking; only values that are
-    pushed to within rounding of 0 or 1 can become equal.
+    Platt scaling (Platt 1999), written with the temperature of Guo et al. 2017: T softens, b
+    shifts. The mapping increases strictly, so it never changes a ranking; only values within
+    rounding of 0 or 1 can become equal.
 
     Attributes:
         temperature: T > 0.
@@ -156,7 +156,7 @@ class LogitScaling:
         if self.is_identity:
             return probability
         scaled = (log_odds(probability) + self.bias) / self.temperature
-        # Each form where its exponential cannot overflow.
+        # Two forms of the sigmoid, each used where its exponential cannot overflow.
         if scaled >= 0:
             return 1 / (1 + math.exp(-scaled))
         odds = math.exp(scaled)
@@ -189,8 +189,8 @@ class JudgedFace:
 
     Attributes:
         uncalibrated_probability: in [0, 1].
-        size_px: longer side of its box in pixels of the frame.
-        doubt: why it does not count, if it does not.
+        size_px: longer side of the box in pixels of the frame.
+        doubt: why the face does not count; None if it does.
     """
 
     uncalibrated_probability: float
@@ -205,7 +205,7 @@ REASON_OF_DOUBT = {
     FaceDoubt.TOO_BLURRED: Reason.FACES_TOO_BLURRED,
 }
 
-# From reasons that a better copy mends to what is no face at all.
+# Ordered from reasons that a better copy removes to things that are not faces.
 NEARNESS = (
     Reason.TOO_FEW_FRAMES,
     Reason.FACES_TOO_BLURRED,
@@ -225,10 +225,10 @@ def judge_person(
     """Judge one person by their faces, one for each frame they were seen in.
 
     Args:
-        faces: of the evenly spread frames.
-        thresholds: of the checkpoint.
+        faces: faces in the evenly spread frames.
+        thresholds: thresholds of the checkpoint.
         rules: how many faces must count.
-        scaling: of the checkpoint; calibrates the mean of the probabilities.
+        scaling: calibration of the checkpoint, applied to the mean of the probabilities.
     """
     counting = [face.uncalibrated_probability for face in faces if face.doubt is None]
     if faces and not counting:
@@ -246,7 +246,7 @@ def judge_person(
 
 
 def _doubted(faces: Sequence[JudgedFace], rules: JudgingRules) -> Judgement:
-    """The judgement on a person of whom no face counts: by the doubt most of them share."""
+    """Judge a person without any face that counts, by the most frequent doubt."""
     doubt, _ = Counter(face.doubt for face in faces).most_common(1)[0]
     words = {
         FaceDoubt.NOT_A_FACE: "This is not surely a face: it is seen too briefly or unclearly, or "
@@ -263,11 +263,11 @@ def _doubted(faces: Sequence[JudgedFace], rules: JudgingRules) -> Judgement:
 
 @dataclass(frozen=True)
 class Bystander:
-    """A person who is not what the video is about.
+    """A person who is not a main person of the video.
 
     Attributes:
-        number: by which the report names the person.
-        fake_probability: calibrated, in [0, 1]; `None` where there is none.
+        number: the person's number in the report.
+        fake_probability: calibrated, in [0, 1]; `None` if there is none.
         start_s, end_s: when the person is first and last seen.
     """
 
@@ -278,7 +278,7 @@ class Bystander:
 
 
 def look_at(bystander: Bystander) -> Judgement:
-    """What is said of a bystander who looks forged, and of the video because of them."""
+    """The judgement on a bystander who looks forged, and on their video."""
     return Judgement(
         Verdict.CANNOT_TELL,
         Reason.LOOK_AT_PERSON,
@@ -291,7 +291,7 @@ def look_at(bystander: Bystander) -> Judgement:
 
 
 def severity(judgement: Judgement) -> tuple[int, float]:
-    """What people are sorted by: "fake" first, then whoever has a passage, then by probability."""
+    """Sorting key of people: "fake" first, then those with a passage, then by probability."""
     grade = 2 if judgement.verdict is Verdict.FAKE else int(judgement.reason is Reason.PASSAGE)
     probability = judgement.fake_probability
     return grade, -1.0 if probability is None else probability
@@ -300,17 +300,17 @@ def severity(judgement: Judgement) -> tuple[int, float]:
 def judge_video(
     people: Sequence[Judgement], frames_sampled: int, bystanders: Sequence[Bystander] = ()
 ) -> Judgement:
-    """The verdict on a video from those on its people.
+    """Judge a video by the judgements on its people.
 
     Args:
         people: one judgement for each main person.
-        frames_sampled: how many frames were looked at, for the explanation.
+        frames_sampled: number of sampled frames, for the explanation.
         bystanders: those who look forged, most suspicious first.
     """
     judged = [person for person in people if person.fake_probability is not None]
     worst = max(judged, key=severity, default=None)
     if bystanders and (worst is None or worst.verdict is Verdict.REAL):
-        # The number stays that of the main people: a bystander's must not look like the video's.
+        # Keep the main people's probability: a bystander's is not the video's.
         return replace(
             look_at(bystanders[0]), fake_probability=worst.fake_probability if worst else None
         )
@@ -325,5 +325,5 @@ def judge_video(
             None,
             Leaning.NEITHER,
         )
-    # The reason nearest to a verdict explains best: seldom seen rather than too small.
+    # Give the reason that is nearest to a verdict: "seldom seen" rather than "too small".
     return min(people, key=lambda person: NEARNESS.index(person.reason))

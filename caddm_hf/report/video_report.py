@@ -1,12 +1,12 @@
-"""What the detector found in a video: one object for the page, the command line and programs.
+"""The detector's results on a video: one object for the page, the command line and programs.
 
-The classes here are the only statement of a report's fields: pydantic reads a report file by
-their annotations (`files`), writes it, and derives docs/report.schema.json from them (`schema`).
-They are plain dataclasses, so only what is read is checked, and what the detector found is
-reported however odd the video is. docs/report.md describes the file.
+The classes here are the only definition of a report's fields: pydantic reads and writes report
+files by their annotations (`files`), and derives docs/report.schema.json from them (`schema`).
+They are plain dataclasses, so values are checked only when a file is read; the detector's results
+are reported however unusual the video is. docs/report.md describes the file.
 
 `VideoReport.to_dict()` is the JSON that `python -m caddm_hf score --json` prints, without
-pictures (face crops, heatmaps). Numbers are not rounded: what is read back is what was written.
+pictures (face crops, heatmaps). Numbers are not rounded, so reading restores the exact values.
 """
 
 from dataclasses import dataclass, field, replace
@@ -41,7 +41,7 @@ from .passages import Passage
 from .verdicts import Judgement, LogitScaling, Thresholds, Verdict, severity
 
 REPORT_SCHEMA = "caddm-hf/report"
-# 1: before reports named their schema; no provenance, no alignment, rounded numbers.
+# Version 1 did not name the schema; it had no provenance and no alignment, and rounded numbers.
 REPORT_SCHEMA_VERSION = 2
 # Reports of version 1 are rounded to six digits.
 ROUNDING = 1e-6
@@ -79,7 +79,7 @@ class FaceScore:
         Probability | None,
         Field(description="of this frame alone, calibrated; null where the face does not count"),
     ]
-    # People and videos are judged by its mean, calibrated.
+    # People and videos are judged by the calibrated mean of this field.
     uncalibrated_probability: Annotated[
         Probability | None, Field(description="the same before calibration")
     ]
@@ -109,7 +109,7 @@ class FaceScore:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether crop and heatmap are there; few faces of a report from a file have them."""
+        """Whether the face has crop and heatmap; in report files only few faces have them."""
         return self.pictures is not None
 
     @property
@@ -156,12 +156,12 @@ class PersonReport(Judgement):
 
     @property
     def scored_faces(self) -> list[FaceScore]:
-        """The faces that have a score, those of the second look too."""
+        """The faces that have a score, in the additional frames too."""
         return [face for face in self.faces if face.fake_probability is not None]
 
     @property
     def most_suspicious(self) -> FaceScore:
-        """The face with the highest probability of "fake"; the largest where none has one."""
+        """The face with the highest probability of "fake"; without any, the largest face."""
         scored = self.scored_faces
         if scored:
             return max(scored, key=lambda face: face.fake_probability)
@@ -199,7 +199,7 @@ class Provenance:
     model_trained: Annotated[
         bool, Field(description="false: random weights, the scores mean nothing")
     ]
-    # None for a model from the Hub, which its revision names.
+    # None for a model from the Hub, which its revision identifies.
     model_sha256: Annotated[
         Digest | None, Field(description="of model.safetensors in a model folder")
     ]
@@ -219,7 +219,7 @@ class VideoReport(Judgement):
 
     video: Annotated[Name, Field(description="the name it was asked for by")]
     duration_s: Annotated[Seconds, Field(description="0 for a picture")]
-    # Reports written before this field existed are those of pictures where their duration is 0.
+    # Reports written before this field existed are on pictures if their duration is 0.
     kind: Annotated[
         MediaKind,
         Field(
@@ -315,7 +315,7 @@ def report_adapter() -> TypeAdapter:
 
 
 def sorting_key(person: PersonReport) -> tuple[int, int, float]:
-    """What sorts people: main people first, then bystanders, then those who cannot be judged."""
+    """Sorting key: main people first, then bystanders, then people who cannot be judged."""
     group = 2 if person.fake_probability is None else int(not person.main)
     grade, probability = severity(person)
     return group, -grade, -probability
@@ -336,9 +336,9 @@ def without_numbers(face: FaceScore) -> FaceScore:
 
 
 def without_unjudged_numbers(report: VideoReport) -> VideoReport:
-    """The report without numbers on people who may not be judged.
+    """Remove the numbers on people who may not be judged from a report.
 
-    Reports that were written before such numbers were left out still have them.
+    Older report files still have such numbers.
     """
     people = [
         person

@@ -1,4 +1,4 @@
-"""Plain sentences on what limits a result."""
+"""Sentences on the limits of a result."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ FEW_FRAMES = 16
 def reading_warnings(
     info: MediaInfo, unreadable_frames: int, crowded: int, most_faces: int
 ) -> list[str]:
-    """What could not be looked at.
+    """Warn of parts of a file that were not judged.
 
     Args:
         info: facts about the file.
-        unreadable_frames: damaged frames that were met.
-        crowded: frames with more faces than are scored.
-        most_faces: of a frame that are scored.
+        unreadable_frames: number of damaged frames.
+        crowded: number of frames with more than `most_faces` faces.
+        most_faces: largest number of faces that are scored in a frame.
     """
     warnings = []
     if info.missing_frames:
@@ -37,11 +37,11 @@ def reading_warnings(
 
 
 def face_warnings(people: Sequence[PersonReport], kind: MediaKind) -> list[str]:
-    """What limits the verdict, going by the person it rests on.
+    """Warn of limits of the verdict, by the faces of the person that decides it.
 
     Args:
         people: as in the report, most suspicious first.
-        kind: of what was judged.
+        kind: whether a video or a picture was judged.
     """
     if not people or people[0].fake_probability is None:
         return []

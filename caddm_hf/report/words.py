@@ -68,7 +68,7 @@ def verdict_meaning(report: VideoReport) -> str:
 
 
 def probability_meaning(report: VideoReport) -> str | None:
-    """What the probability behind the verdict stands for; `None` where there is none."""
+    """The meaning of the probability behind the verdict; `None` if there is none."""
     probability = report.judgement.fake_probability
     if probability is None:
         return None
@@ -88,9 +88,9 @@ def probability_meaning(report: VideoReport) -> str | None:
 
 
 def shown_model_name(name: str, revision: str | None = None) -> str:
-    """The name of a model for visitors and readers of reports: of a folder only the last part.
+    """The name of a model for visitors and readers of reports; only the last part of a folder.
 
-    The full path of a folder would reveal facts about the machine and its users.
+    The full path would reveal facts about the machine and its users.
 
     Args:
         name: folder, Hub id or description.
