@@ -1,6 +1,6 @@
-"""The page's endpoints for programs, which are its tools for language models (MCP) too.
+"""The page's endpoints for programs, also available as tools for language models (MCP).
 
-Their descriptions are these functions' docstrings: Gradio shows them to programs that ask.
+Gradio publishes these functions' docstrings as descriptions of the endpoints.
 """
 
 import gradio as gr
@@ -18,8 +18,8 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
     """Add the endpoints; nothing on the page triggers them.
 
     Args:
-        checks: what judges, in line with everybody else.
-        kept: where files made for a program lie until it is gone.
+        checks: runs the checks, in the same queue as those of visitors.
+        kept: holds the files made for a program until its session ends.
     """
 
     async def report_on(
@@ -158,8 +158,8 @@ def add_api(checks: Checks, kept: KeptResults) -> None:
             "sensitivities": {key: words for words, key in facts.sensitivities()},
         }
 
-    # Components without a place on the page: they give the parameters their names, types and
-    # defaults. A file component also sees to it that a program can name only files it uploaded.
+    # Hidden components that give the parameters their names, types and defaults. A file component
+    # also ensures that a program can name only files it uploaded.
     with gr.Row(visible=False):
         video = gr.File(label="video")
         frames = gr.Slider(8, 96, value=checks.models.config.frames, step=1, label="frames")

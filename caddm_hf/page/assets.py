@@ -1,7 +1,7 @@
-"""The page's looks and scripts: package data in `static/` and `templates/`, and Gradio's theme.
+"""The page's style and scripts: package data in `static/` and `templates/`, and Gradio's theme.
 
-Scripts run in the browser without asking the server. Everything a stranger wrote reaches the page
-as text (`textContent`, attributes), never as markup.
+Scripts run in the browser without requests to the server. Untrusted text is inserted as text
+(`textContent`, attributes), never as markup.
 """
 
 import json
@@ -26,12 +26,12 @@ def static(name: str) -> str:
 
 
 def html(name: str, **values: object) -> str:
-    """A template filled in; every value is escaped."""
+    """Fill in a template; every value is escaped."""
     return templates.get_template(name).render(**values)
 
 
 def page_theme() -> gr.themes.Base:
-    """A quiet theme, so that the verdicts' colours stand out."""
+    """A plain theme, so that the verdicts' colours stand out."""
     return gr.themes.Default(
         primary_hue="indigo",
         neutral_hue="slate",
@@ -43,14 +43,14 @@ def page_theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
-        # White on the default's indigo falls short of a contrast of 4.5.
+        # White on the default's indigo has a contrast below 4.5.
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )
 
 
 def page_css() -> str:
-    """The page's style sheet, with the colours that evidence pages have, too."""
+    """The page's style sheet, with the same colours as evidence pages."""
     return (
         html("_tokens.css", class_of_dark="dark", dark_paper="#1e293b") + "\n" + static("page.css")
     )
@@ -71,7 +71,7 @@ def show_file_script() -> str:
 
 
 def show_verdict_script(elem_id: str) -> str:
-    """Scrolls to a result that is out of sight."""
+    """Scrolls to the result if it is not visible."""
     return f"() => ({_function('show_verdict.js')})({json.dumps(f'#{elem_id}')})"
 
 
@@ -86,16 +86,16 @@ def strength_script() -> str:
 
 
 def moments_script(kind: str) -> str:
-    """For a result area: jumping to moments, and what is shown of them.
+    """Jumps to the moments of a result, and shows them.
 
     Args:
-        kind: the tab's; `KIND-preview` and `KIND-moment` are where moments are shown.
+        kind: kind of the tab; moments are shown in `KIND-preview` and `KIND-moment`.
     """
     return f"const kind = {json.dumps(kind)};\n{static('moments.js')}"
 
 
 def _function(name: str) -> str:
-    """A file that holds one function, as an expression; Gradio wants nothing before or after it."""
+    """Read a file with one function as a bare expression, as Gradio requires."""
     lines = static(name).splitlines()
     code = "\n".join(line for line in lines if not line.startswith("//"))
     return code.strip().removesuffix(";")

@@ -1,6 +1,6 @@
-"""Runs the page's checks in the order they were asked for, and stops those nobody waits for.
+"""Runs the page's checks in the order of their requests, and stops those nobody waits for.
 
-`Line` and `Place` are for one event loop: no other thread may call them.
+`Line` and `Place` belong to one event loop; no other thread may call them.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ UNFORESEEN = (
 
 
 class LineFullError(Exception):
-    """Too many wait already."""
+    """The line is full."""
 
 
 class Place:
@@ -44,11 +44,11 @@ class Place:
 
     @property
     def ahead(self) -> int:
-        """How many are before this one, including those being served."""
+        """The number of visitors before this one, including those being served."""
         return self._line.places.index(self)
 
     async def reach_front(self, on_move: Callable[[int], None]) -> None:
-        """Wait for this one's turn.
+        """Wait for this visitor's turn.
 
         Args:
             on_move: called with `ahead` at first, whenever it changes and about ten times a second;
@@ -63,8 +63,8 @@ class Line:
     """The visitors being served and those waiting, in order.
 
     Args:
-        at_once: how many are served at the same time.
-        longest: how many may wait besides.
+        at_once: number of visitors served at the same time.
+        longest: number of further visitors that may wait.
     """
 
     def __init__(self, at_once: int = 1, longest: int = 100):
@@ -74,10 +74,10 @@ class Line:
 
     @contextmanager
     def join(self) -> Iterator[Place]:
-        """A place at the end of the line, given up when the block ends.
+        """Take a place at the end of the line until the block ends.
 
         Raises:
-            LineFullError: there is none.
+            LineFullError: the line is full.
         """
         if len(self.places) >= self.at_once + self.longest:
             raise LineFullError
@@ -99,11 +99,11 @@ class CheckFailedError(UserError):
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What a visitor may choose about a check.
+    """A visitor's choices for a check.
 
     Attributes:
-        frames: to sample; as the detector is configured if None.
-        model: folder or Hub id; the page's own if empty.
+        frames: number of frames to sample; None for the detector's own number.
+        model: folder or Hub id; empty for the page's own model.
         sensitivity: a key of `ModelFacts.sensitivities`.
         main_person: judge only the person with the largest faces.
     """
@@ -115,12 +115,12 @@ class CheckOptions:
 
 
 class _Job:
-    """Something a visitor waits for.
+    """A job that a visitor waits for.
 
     Attributes:
-        chosen: what it is about.
-        stop: set for the thread that does it.
-        stopped: set for the coroutine that waits for it.
+        chosen: the file or files of the job.
+        stop: set for the thread that runs the job.
+        stopped: set for the coroutine that waits for the job.
     """
 
     def __init__(self, chosen: str):
@@ -136,12 +136,12 @@ class _Job:
 class Checks:
     """The checks of all visitors.
 
-    A visitor is named by anything hashable. All methods belong to one event loop; the work is
-    done in threads.
+    A visitor's name is any hashable value. All methods belong to one event loop; the work runs in
+    threads.
 
     Args:
         models: the detectors.
-        line: the order of checks.
+        line: the line of visitors.
     """
 
     def __init__(self, models: ModelChoices, line: Line):
@@ -163,14 +163,14 @@ class Checks:
         Args:
             path: an uploaded file.
             options: the visitor's choices.
-            visitor: whose check it is.
+            visitor: name of the visitor.
             on_progress: called with (stage, done, total), in any thread.
-            chosen: what the visitor chose, if not just this file; `choose` names it, too.
+            chosen: the visitor's choice as passed to `choose`, if not just this file.
 
         Raises:
             CheckStoppedError: the visitor stopped it or chose another file.
-            CheckFailedError: the file cannot be used, or something unforeseen happened, which
-                is logged.
+            CheckFailedError: the file cannot be used, or an unexpected error happened, which is
+                logged.
         """
 
         def judge(stop: threading.Event) -> VideoReport:
@@ -191,16 +191,16 @@ class Checks:
         visitor: Hashable,
         on_progress: Progress,
     ) -> Result:
-        """Do something costly with a file when it is this visitor's turn.
+        """Run costly work on a file at this visitor's turn. Errors as of `run`.
 
         Args:
-            function: called in a thread, with an event that is set when it should stop.
-            chosen, visitor, on_progress: as in `run`; errors too.
+            function: called in a thread, with an event that is set when the work should stop.
+            chosen, visitor, on_progress: as in `run`.
         """
         job = _Job(chosen)
         self._jobs.setdefault(visitor, []).append(job)
-        # Apart from this wait, so that a place in line is held until nothing of the work runs any
-        # more, while a visitor who stops it need not wait for that.
+        # A separate task, so that the place in line is held until the work has really ended, while
+        # a visitor who stops it returns at once.
         working = asyncio.ensure_future(self._in_line(function, job, on_progress))
         stopped = asyncio.ensure_future(job.stopped.wait())
         try:
@@ -214,7 +214,7 @@ class Checks:
             raise CheckStoppedError from None
         except UserError as error:
             raise CheckFailedError(str(error)) from error
-        except Exception as error:  # a visitor gets a sentence, whatever happens
+        except Exception as error:  # the visitor gets a sentence for every error
             logger.exception("A check failed%s", _details(error))
             raise CheckFailedError(UNFORESEEN) from error
         finally:
@@ -243,10 +243,10 @@ class Checks:
     def _forget(self, ended: asyncio.Future) -> None:
         self._ending.discard(ended)
         if not ended.cancelled():
-            ended.exception()  # retrieved, or asyncio would warn; the visitor has its sentence
+            ended.exception()  # mark as retrieved: asyncio would warn otherwise
 
     def choose(self, visitor: Hashable, chosen: str | None) -> None:
-        """From now on only checks of this matter to the visitor; None is nothing."""
+        """Stop a visitor's checks of anything but `chosen`; None stops all of them."""
         for job in self._jobs.get(visitor, ()):
             if job.chosen != chosen:
                 job.ask_to_stop()
@@ -257,6 +257,6 @@ class Checks:
 
 
 def _details(error: Exception) -> str:
-    """What a worker process wrote of its own failure, for the log."""
+    """A worker process's own report of its failure, for the log."""
     details = getattr(error, "details", "")
     return f", in a worker:\n{details}" if details else ""

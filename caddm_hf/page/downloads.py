@@ -1,4 +1,4 @@
-"""Files made from a result when they are asked for: the evidence, the annotated video."""
+"""Files made from a result on request: the evidence, the annotated video."""
 
 import asyncio
 import threading
@@ -25,10 +25,10 @@ class Downloads:
     """The components above the result.
 
     Attributes:
-        evidence: asks for the evidence file; disabled without a result.
-        evidence_file: hidden; the browser downloads what is put into it.
-        annotate: asks for the annotated video; None where there is no video.
-        annotated: shows it.
+        evidence: requests the evidence file; disabled without a result.
+        evidence_file: hidden; the browser downloads its content.
+        annotate: requests the annotated video; None if there is no video.
+        annotated: shows the annotated video.
     """
 
     evidence: gr.Button
@@ -38,11 +38,11 @@ class Downloads:
 
     @property
     def outputs(self) -> list[gr.components.Component]:
-        """What changes with a result, in the order of `updates`."""
+        """The components that change with a result, in the order of `updates`."""
         return [part for part in (self.evidence, self.annotate, self.annotated) if part is not None]
 
     def updates(self, has_result: bool, can_annotate: bool = False) -> list[dict]:
-        """For `outputs`: with a result, or without one."""
+        """Values for `outputs`, with or without a result."""
         updates = [gr.update(interactive=has_result)]
         if self.annotate is not None:
             updates += [
@@ -53,7 +53,7 @@ class Downloads:
 
 
 def add_downloads(kind: str, can_annotate: bool) -> Downloads:
-    """Lay them out for a tab."""
+    """Lay out the components for a tab."""
     annotate = annotated = None
     with gr.Row():
         evidence = gr.Button(
@@ -80,7 +80,7 @@ def add_downloads(kind: str, can_annotate: bool) -> Downloads:
 
 
 def wire_evidence(kept: KeptResults, place: Hashable, parts: Downloads) -> None:
-    """Make the evidence file when it is asked for, and have the browser download it."""
+    """Make the evidence file on request, and start its download in the browser."""
 
     async def make(request: gr.Request) -> str | None:
         result = kept.get(request.session_hash, place)
@@ -95,10 +95,10 @@ def wire_evidence(kept: KeptResults, place: Hashable, parts: Downloads) -> None:
 
 
 async def evidence_file(kept: KeptResults, session: str, report: VideoReport) -> Path | None:
-    """The evidence file of a report, for this session to download.
+    """Write the evidence file of a report, for this session to download.
 
-    None, with a sentence for the visitor, if it is too large or cannot be written: the result on
-    the page is none the worse.
+    Returns None, after a warning to the visitor, if the file is too large or cannot be written.
+    The result on the page stays.
     """
     try:
         folder = kept.folder(session)
@@ -113,7 +113,7 @@ async def evidence_file(kept: KeptResults, session: str, report: VideoReport) ->
 def wire_annotate(
     checks: Checks, kept: KeptResults, place: Hashable, parts: Downloads, strength: gr.Slider
 ) -> None:
-    """The annotated video is made when it is asked for, in line like a check."""
+    """Make the annotated video on request; the request waits in line like a check."""
 
     async def annotate(
         percent: float, request: gr.Request, progress: gr.Progress = gr.Progress()

@@ -1,9 +1,9 @@
-"""Makes the page's examples: a genuine clip and picture, and the same with a swapped region.
+"""Makes the page's examples: a clip and a picture, each genuine and with a swapped region.
 
 Everything comes from one portrait, `skimage.data.astronaut()`: Eileen Collins in a photograph
 by NASA, released into the public domain, with no known copyright restrictions; scikit-image
-ships it. The swap is harmless and crude on purpose: mouth and chin are put back mirrored, softer
-and in another tint, which leaves the kind of traces that the detector looks for.
+ships it. The swap is deliberately harmless and crude: mouth and chin are mirrored, softened and
+tinted, which leaves the kind of traces that the detector looks for.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from skimage.data import astronaut
 CLIP_SIDE_PX = 480
 CLIP_FPS = 25
 CLIP_FRAMES = 50
-# Where the face is on the portrait, in pixels: its axis, and of the swapped region, from the nose's
-# tip to the chin, the middle and half-axes.
+# Place of the face on the portrait, in pixels: its axis, and the centre and half-axes of the
+# swapped region, from the tip of the nose to the chin.
 FACE_AXIS_X = 225.0
 SWAPPED_MIDDLE_XY = (225, 138)
 SWAPPED_HALF_AXES_XY = (26, 20)
 SWAPPED_TILT_DEGREES = 3
-# The camera's way over the portrait: its middle and how much it enlarges, at start and end.
-# With them the face is 165 to 195 pixels high.
+# The camera's path over the portrait: centre and magnification at start and end. The face is 165
+# to 195 pixels high.
 START = (218.0, 162.0, 1.5)
 END = (240.0, 138.0, 1.75)
 
@@ -94,7 +94,7 @@ def make_examples(folder: Path) -> dict[str, Path]:
     """Write the four examples; the same input gives the same pictures every time.
 
     Args:
-        folder: made if it is not there; files in it are overwritten.
+        folder: created if missing; files in it are overwritten.
 
     Returns:
         paths by name: `genuine_clip`, `swapped_clip` (2 s of H.264), `genuine_picture` and

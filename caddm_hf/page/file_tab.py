@@ -18,7 +18,7 @@ from .settings import Settings, options_of
 NOTHING_YET = "The result will appear here."
 STOPPED = "Stopped. Nothing was judged."
 CHOOSE_FIRST = "Choose a file first, or use an example."
-# An answer at once, whatever else is being done.
+# An immediate response, whatever else is running.
 AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 Kind = Literal["video", "picture"]
@@ -46,11 +46,11 @@ def add_file_tab(
     """Lay out and connect a tab.
 
     Args:
-        kind: what it is for; a file of the other kind is judged all the same.
-        examples: example files by what their buttons say.
-        checks: what judges.
-        kept: where results are kept for what is done with them later.
-        settings: the page's.
+        kind: the tab's kind of file; a file of the other kind is judged as well.
+        examples: example files by the labels of their buttons.
+        checks: runs the checks.
+        kept: keeps the results for later use.
+        settings: the page's settings.
     """
     tab = _lay_out(kind, examples)
     _wire(kind, tab, checks, kept, settings)
@@ -81,7 +81,7 @@ def _lay_out(kind: Kind, examples: dict[str, Path]) -> FileTab:
 
 
 def _add_camera(file: gr.File) -> None:
-    """A clip from the visitor's camera becomes the chosen file."""
+    """Add a camera, whose clip becomes the chosen file."""
     with gr.Accordion("Record with the camera", open=False, elem_id="camera"):
         recorded = gr.Video(
             sources=["webcam"],
@@ -147,7 +147,7 @@ def _wire(kind: Kind, tab: FileTab, checks: Checks, kept: KeptResults, settings:
         show_progress_on=tab.result,
         scroll_to_output=True,
         api_visibility="private",
-        # Who waits for whom is settled by the page's own line.
+        # The page's own line limits concurrency.
         concurrency_limit=None,
     ).then(None, js=show_verdict_script(f"{kind}-result"))
     tab.stop.click(stop_check, None, tab.result, **AT_ONCE)

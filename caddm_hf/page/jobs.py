@@ -1,7 +1,7 @@
-"""The jobs that the page has a detector do.
+"""The jobs that the page runs with a detector.
 
-They run in a `WorkerPool`, so that a file that crashes or blocks a decoder costs one process and
-not the page. `worker` holds the code that does them, which only those processes import.
+Jobs run in a `WorkerPool`, so that a file that crashes or blocks a decoder ends one process and
+not the page. Their code is in `worker`, which only those processes import.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class CheckJob:
     """Judge a file. The result is a `VideoReport` with its provenance.
 
     Attributes:
-        path: of the file.
-        frames: to sample; None for the detector's own number.
-        name: what the report calls the file.
+        path: path of the file.
+        frames: number of frames to sample; None for the detector's own number.
+        name: name of the file in the report.
     """
 
     path: str
@@ -27,13 +27,13 @@ class CheckJob:
 
 @dataclass(frozen=True)
 class AnnotateJob:
-    """Draw a report onto its video, into a file. There is no other result.
+    """Draw a report onto its video, and write it to a file. The job returns nothing.
 
     Attributes:
-        path: of the video.
-        report: of the video.
+        path: path of the video.
+        report: report on the video.
         out_path: the file to write.
-        strength: of the heatmap, in [0, 1].
+        strength: strength of the heatmap, in [0, 1].
     """
 
     path: str

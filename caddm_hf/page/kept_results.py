@@ -1,6 +1,6 @@
 """Results kept for their visitors: for the evidence, the annotated video, the row of a table.
 
-They are gone when the visitor's tab is closed, or when newer ones need their memory.
+A result is dropped when the visitor's tab is closed, or when newer results need its memory.
 """
 
 import shutil
@@ -20,14 +20,14 @@ OLDEST_S = 3600
 
 @dataclass(frozen=True)
 class KeptResult:
-    """A report, and the file it is about; `path` is None for one read from a file."""
+    """A report and the judged file; `path` is None for a report read from a file."""
 
     report: VideoReport
     path: str | None
 
     @property
     def size_bytes(self) -> int:
-        """What its pictures take."""
+        """Memory of the report's pictures."""
         return sum(
             face.crop_rgb.nbytes + face.heatmap.nbytes
             for person in self.report.people
@@ -40,7 +40,7 @@ class KeptResults:
     """Results by session and place on the page, the newest within a budget.
 
     Args:
-        most_bytes: of pictures in memory; the results used least lately go first.
+        most_bytes: memory for pictures; the least recently used results are dropped first.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES):
@@ -50,7 +50,7 @@ class KeptResults:
         self._lock = threading.Lock()
 
     def keep(self, session: str, place: Hashable, result: KeptResult) -> None:
-        """Keep a result instead of the one that was there."""
+        """Keep a result in place of the previous one."""
         with self._lock:
             self._results.pop((session, place), None)
             self._results[session, place] = result
@@ -59,7 +59,7 @@ class KeptResults:
                 total -= self._results.popitem(last=False)[1].size_bytes
 
     def get(self, session: str, place: Hashable) -> KeptResult | None:
-        """The result kept there, if it still is."""
+        """The result kept at a place, if there still is one."""
         with self._lock:
             result = self._results.get((session, place))
             if result is not None:
@@ -67,15 +67,15 @@ class KeptResults:
             return result
 
     def drop(self, session: str, *places: Hashable) -> None:
-        """Forget what is kept at these places."""
+        """Drop the results at these places."""
         with self._lock:
             for place in places:
                 self._results.pop((session, place), None)
 
     def folder(self, session: str) -> Path:
-        """A new folder for a file made for this session; nothing in its name is a visitor's.
+        """Make a folder for a file of this session; its name contains nothing from a visitor.
 
-        What was made longer than `OLDEST_S` ago is deleted: not every program says that it goes.
+        Folders older than `OLDEST_S` are deleted, because not every program ends its session.
         """
         with self._lock:
             self._delete_old()
@@ -94,7 +94,7 @@ class KeptResults:
                 del self._folders[session]
 
     def forget(self, session: str) -> None:
-        """The session is over."""
+        """Drop everything of a session that has ended."""
         with self._lock:
             for key in [key for key in self._results if key[0] == session]:
                 del self._results[key]
@@ -103,6 +103,6 @@ class KeptResults:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         for session in {key[0] for key in self._results} | set(self._folders):
             self.forget(session)

@@ -1,4 +1,4 @@
-"""The page: its tabs and what belongs to all of them. It knows nothing of pictures or models."""
+"""The page: its tabs and their shared parts, without any code for pictures or models."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from .model_facts import ModelFacts
 from .report_tab import add_report_tab
 from .settings import add_settings
 
-# Uploads and results go an hour after they came; looked for every ten minutes.
+# Delete uploads and results an hour after their creation; check every ten minutes.
 DELETE_EVERY_S, DELETE_AFTER_S = 600, 3600
 PLACES = ("video", "picture", "many", "many-shown", "model", "api")
 
@@ -31,14 +31,14 @@ def build_page(
     """Lay out the page.
 
     Args:
-        models: what judges.
-        facts: of the page's own model.
-        examples: as `make_examples` gives them.
-        line: the order of checks.
+        models: the detectors.
+        facts: facts about the page's own model.
+        examples: from `make_examples`.
+        line: the line of visitors.
         kept: results of the current visitors.
     """
     checks = Checks(models, line)
-    # Served from where they are: copies among the uploads would be deleted with these.
+    # Serve the originals: copies among the uploads would be deleted with them.
     gr.set_static_paths(list(examples.values()))
     with gr.Blocks(title="Deepfake check", delete_cache=(DELETE_EVERY_S, DELETE_AFTER_S)) as page:
         gr.HTML(html("header.html"))

@@ -21,7 +21,7 @@ from .result import error_html, notice_html, report_html
 from .settings import Settings, options_of
 
 KIND = "many"
-SHOWN = "many-shown"  # where the row that was chosen is kept
+SHOWN = "many-shown"  # place of the chosen row among the kept results
 MOST_FILES = 50
 TELL_EVERY_S = 0.5
 NOTHING_YET = "Choose a file in the table to see its result here."
@@ -43,13 +43,13 @@ class Row:
     """A row of the table.
 
     Attributes:
-        number: of the file, from 1.
-        file: its name.
-        words: the verdict as it is shown.
-        verdict: its value; empty as long as there is no result to show.
-        probability: of fake, -1 without one.
-        percent: the same as it is shown.
-        people: how many were seen, as it is shown.
+        number: number of the file, from 1.
+        file: name of the file.
+        words: the displayed verdict.
+        verdict: value of the verdict; empty until there is a result to show.
+        probability: probability of fake, or -1.
+        percent: the displayed probability.
+        people: the displayed number of people seen.
         remarks: sentences.
     """
 
@@ -77,7 +77,7 @@ class Row:
 
 
 def table_html(rows: Sequence[Row]) -> str:
-    """The table; its script sorts it and reports the chosen row."""
+    """The table, with a script that sorts rows and reports the chosen one."""
     return html("table.html", columns=COLUMNS, rows=rows)
 
 
@@ -127,7 +127,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         visitor = (session, KIND)
         options = options_of(frames, sensitivity, faces, model)
         rows = [Row(number, Path(path).name) for number, path in enumerate(paths, start=1)]
-        batch = "\n".join(paths)  # what `choose` names, too
+        batch = "\n".join(paths)  # as passed to `choose`
         yield _status(""), table_html(rows)
         for row, path in zip(rows, paths, strict=True):
             stage = ["Starting"]
@@ -184,7 +184,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
         kept.drop(session, SHOWN, *((KIND, number) for number in range(1, MOST_FILES + 1)))
         return ["", "", notice_html(NOTHING_YET), None, *downloads.updates(False)]
 
-    # The file of the chosen row: shown by the page's script, as in the other tabs.
+    # The file of the chosen row; the page's script shows it, as in the other tabs.
     shown_file = gr.File(visible="hidden", elem_id="many-shown-file")
     shown_file.change(
         None, shown_file, player.preview, js=show_file_script(), api_visibility="private"
@@ -212,7 +212,7 @@ def add_many_tab(checks: Checks, kept: KeptResults, settings: Settings) -> None:
 
 
 def _stage_recorder(latest: list[str]) -> Progress:
-    """Progress of a check that is written to `latest`, in words."""
+    """Return a progress callback that writes the stage to `latest`, in words."""
 
     def record(stage: str, done: int, total: int) -> None:
         latest[0] = f"{stage}: {done} of {total}" if total > 1 else stage

@@ -1,6 +1,6 @@
-"""Which model checks: the page's own or, where that is allowed, one that a visitor names.
+"""Choose the model that judges: the page's own or, if allowed, one that a visitor names.
 
-Whatever is named, our own classes load it: code that comes with a model is never run.
+Every model is loaded by this package's classes; code that comes with a model is never run.
 """
 
 import threading
@@ -24,17 +24,17 @@ class JobRunner(Protocol):
         progress: Callable[[str, int, int], None] | None = None,
         stop: threading.Event | None = None,
     ) -> object:
-        """The answer to a job of `page.jobs`."""
+        """Run a job of `page.jobs`, and return its result."""
 
     def facts(self, stop: threading.Event | None = None) -> ModelFacts:
-        """Of the model; waits until it is loaded."""
+        """Facts about the model; waits until it is loaded."""
 
     def close(self) -> None:
-        """Give up what it holds."""
+        """Release the runner's resources."""
 
 
 def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
-    """Models by the names that visitors see; equal names are distinguished."""
+    """Map the names that visitors see to models; equal names are made distinct."""
     found = {}
     for name in names:
         shown = shown_model_name(name)
@@ -45,7 +45,7 @@ def _by_shown_name(names: Sequence[str]) -> dict[str, str]:
 
 @contextmanager
 def _with_shown_name(name: str | None) -> Iterator[None]:
-    """Has errors about a model name it as visitors know it."""
+    """Replace a model's name in errors by the name that visitors see."""
     try:
         yield
     except (ModelChoiceError, StartError) as error:
@@ -61,16 +61,16 @@ class _Loaded:
 
 
 class ModelChoices:
-    """The page's own detector, and the one that was named last beside it.
+    """The page's own detector, and the most recent one of another model.
 
     Args:
-        own: serves where no model is named.
-        open_runner: for a folder or Hub id.
-        config: that all detectors are made with.
-        offered: folders and Hub ids that may be chosen in any case.
-        any_model: whether visitors may name others. Whoever may can make this machine read any
-            folder as a model, and fetch any from the Hub.
-        own_name: folder or Hub id of the page's own.
+        own: used if no model is named.
+        open_runner: opens a folder or Hub id.
+        config: configuration of all detectors.
+        offered: folders and Hub ids that may always be chosen.
+        any_model: whether visitors may name others. If so, they can make this machine read any
+            folder as a model, and download any model from the Hub.
+        own_name: folder or Hub id of the page's own model.
     """
 
     def __init__(
@@ -93,19 +93,19 @@ class ModelChoices:
 
     @property
     def listed(self) -> tuple[str, ...]:
-        """Names that may be chosen in any case, as visitors know them."""
+        """Names that may always be chosen, as visitors see them."""
         return tuple(self._offered)
 
     @contextmanager
     def runner(self, name: str) -> Iterator[JobRunner]:
-        """The detector of a model, kept open at least as long as the block lasts.
+        """The detector of a model, kept open at least until the block ends.
 
         Args:
-            name: one of `listed`, a folder, Hub id, or `user/name@revision`; empty is the page's
-                own.
+            name: one of `listed`, a folder, Hub id, or `user/name@revision`; empty for the page's
+                own model.
 
         Raises:
-            ModelChoiceError: it may not be chosen here.
+            ModelChoiceError: the model may not be chosen here.
         """
         name = name.strip()
         if not name:
@@ -125,17 +125,17 @@ class ModelChoices:
             try:
                 yield loaded.runner
             except (ModelChoiceError, StartError):
-                failed = True  # perhaps it could not be loaded: the next try starts afresh
+                failed = True  # loading may have failed, so the next try opens a new runner
                 raise
             finally:
                 self._give_back(name, loaded, failed)
 
     def facts(self, name: str) -> ModelFacts:
-        """Facts of a model; waits until it is loaded.
+        """Facts about a model; waits until it is loaded.
 
         Raises:
-            ModelChoiceError: it may not be chosen here.
-            StartError: it cannot be loaded.
+            ModelChoiceError: the model may not be chosen here.
+            StartError: the model cannot be loaded.
         """
         with self.runner(name) as runner:
             return runner.facts()

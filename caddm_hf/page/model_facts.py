@@ -7,7 +7,7 @@ from ..model.configuration_caddm import CaddmConfig
 from ..report.verdicts import Thresholds
 from ..report.words import shown_model_name
 
-# For models that were not calibrated: (fake_above, real_below, what it means).
+# For models that were not calibrated: (fake_above, real_below, meaning).
 UNCALIBRATED_CHOICES = (
     (0.9, 0.4, "Cautious: fake only above 90%, for few false alarms"),
     (0.5, 0.3, "Keen: fake above 50%, to miss little"),
@@ -16,7 +16,7 @@ ABOVE = "above "
 
 
 class ModelChoiceError(UserError):
-    """A choice that cannot be granted; the message is one sentence for the visitor."""
+    """A choice that is not allowed or possible; the message is one sentence for the visitor."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ModelFacts:
         name: Hub id, last part of a folder, or description.
         revision: Hub commit, if it has one.
         trained: False for random weights.
-        thresholds: those it judges by if nobody asks for others.
-        thresholds_by_rate: false-positive rate, as text -> score above which at most that share
-            of the genuine videos of its calibration lay. Empty if it was not calibrated.
+        thresholds: the default thresholds.
+        thresholds_by_rate: false-positive rate, as text -> score that at most this share of the
+            genuine calibration videos exceeded. Empty if the model was not calibrated.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ModelFacts:
     thresholds_by_rate: dict[str, float] = field(default_factory=dict)
 
     def sensitivities(self) -> list[tuple[str, str]]:
-        """(what it means, key) of each sensitivity that can be chosen; the first is the default."""
+        """(meaning, key) of each sensitivity that can be chosen; the first is the default."""
         own = self.thresholds
         choices = [
             (
@@ -62,10 +62,10 @@ class ModelFacts:
         return choices
 
     def thresholds_for(self, key: str) -> Thresholds | None:
-        """The thresholds of a sensitivity; None are the model's own.
+        """The thresholds of a sensitivity; None for the model's own.
 
         Raises:
-            ModelChoiceError: this model knows no such sensitivity.
+            ModelChoiceError: this model has no such sensitivity.
         """
         if not key:
             return None
@@ -87,7 +87,7 @@ def _percent(rate: str) -> str:
 
 
 def model_facts(name: str, revision: str | None, config: CaddmConfig) -> ModelFacts:
-    """The facts of a model by its configuration; a stranger's calibration is checked first."""
+    """Read a model's facts from its configuration; an untrusted calibration is checked first."""
     stored = getattr(config, "calibration", None)
     rates = stored.get("thresholds") if isinstance(stored, dict) else None
     by_rate = {}

@@ -1,7 +1,7 @@
-"""The moments of a report as data for the page's script: what was seen where, frame by frame.
+"""The moments of a report as data for the page's script: the faces of each sampled frame.
 
-With it the browser lays boxes and heatmap over its own player, at once and at any strength; the
-server is not asked again, and keeps nothing for it.
+With these data the browser draws boxes and heatmaps over its player at any strength, without
+further requests to the server.
 """
 
 import base64
@@ -13,14 +13,14 @@ from ..core.formats import show_percent, show_time
 from ..report.figures import COLOUR_MAP, MOST_COVER, data_uri
 from ..report.video_report import FaceScore, VideoReport
 
-# Pictures are sent for so many faces at most, the most suspicious ones; each is some 12 kB.
+# Pictures are sent for this many of the most suspicious faces; each is about 12 kB.
 MOST_PICTURES = 240
-LAYER_SIDE_PX = 56  # what heatmaps are composed on; browsers enlarge it smoothly
-MOST_MARKS = 5  # artifact boxes drawn on a face, the surest first
+LAYER_SIDE_PX = 56  # side of the heatmap layer; browsers enlarge it smoothly
+MOST_MARKS = 5  # artifact boxes drawn on a face, the most confident first
 
 
 def heat_layer(heatmap: np.ndarray) -> np.ndarray:
-    """A heatmap as a layer of its own: laid over its crop it gives `overlay_heatmap`.
+    """Turn a heatmap into a separate layer; over its crop it looks like `overlay_heatmap`.
 
     Args:
         heatmap: (S, S) floating point in [0, 1].
@@ -46,14 +46,14 @@ def layer_uri(layer_rgba: np.ndarray) -> str:
 
 
 def moments_of(report: VideoReport) -> dict:
-    """What the script needs to know of each sampled frame in which somebody was seen.
+    """Return the script's data on each sampled frame with a face.
 
     Returns:
-        `first`: the moment to show at once; `moments`: in order of time, each with `time_s`,
-        `shown_time` and `faces`. A face has `person`, `percent` (None where it is not
-        judged), `box_xyxy` (pixels of the upright frame), `crop` and `heat` (addresses of
-        pictures, or None), `side` (of the crop in pixels), `matrix` (crop to frame, as CSS orders
-        it: a b c d e f) and `marks` (artifact boxes in [0, 1] of the crop).
+        `first`: the moment to show first; `moments`: in order of time, each with `time_s`,
+        `shown_time` and `faces`. A face has `person`, `percent` (None if it is not judged),
+        `box_xyxy` (pixels of the upright frame), `crop` and `heat` (addresses of pictures, or
+        None), `side` (side of the crop in pixels), `matrix` (crop to frame, in the order of CSS:
+        a b c d e f) and `marks` (artifact boxes in [0, 1] of the crop).
     """
     everything = [(person, face) for person in report.people for face in person.faces]
     pictured = [face for _, face in everything if face.has_pictures]
@@ -100,7 +100,7 @@ def _face(person_id: int, face: FaceScore, pictured: bool) -> dict:
             "crop": data_uri(face.crop_rgb, quality=80),
             "heat": layer_uri(heat_layer(face.heatmap)),
             "side": face.crop_rgb.shape[0],
-            # Column by column, which is how CSS wants it.
+            # Column by column, the order of CSS.
             "matrix": [round(float(value), 5) for value in to_frame.T.ravel()],
         }
     return values

@@ -1,4 +1,4 @@
-"""Where files and results are shown: the player with its moments, and the result beside it."""
+"""The player with its moments, and the result area beside it."""
 
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ class Player:
     """The components.
 
     Attributes:
-        preview: filled by a script with the chosen file.
-        strength: of the heatmaps, in percent.
+        preview: a script shows the chosen file in it.
+        strength: strength of the heatmaps, in percent.
     """
 
     preview: gr.HTML
@@ -26,7 +26,7 @@ class Player:
 
 
 def add_player(kind: str, can_annotate: bool) -> Player:
-    """Lay out a player that stays in sight beside its result. Args as of `add_moments`."""
+    """Lay out a player that stays visible beside its result. Args as of `add_moments`."""
     with gr.Column(elem_classes="stay"):
         preview = gr.HTML(
             elem_id=f"{kind}-preview", elem_classes="preview", js_on_load=static("preview.js")
@@ -35,11 +35,11 @@ def add_player(kind: str, can_annotate: bool) -> Player:
 
 
 def add_moments(kind: str, can_annotate: bool = False) -> gr.Slider:
-    """Lay out what a moment is shown in, larger, and the heatmaps' strength.
+    """Lay out the enlarged view of a moment, and the slider of the heatmaps' strength.
 
     Args:
-        kind: the tab's.
-        can_annotate: whether an annotated video can be made there.
+        kind: kind of the tab.
+        can_annotate: whether the tab can make an annotated video.
     """
     gr.HTML(MOMENT_PANEL, elem_id=f"{kind}-moment")
     strength = gr.Slider(
@@ -51,7 +51,7 @@ def add_moments(kind: str, can_annotate: bool = False) -> gr.Slider:
         info=ANNOTATED_INFO if can_annotate else STRENGTH_INFO,
         elem_id=f"{kind}-strength",
     )
-    # No server is needed for that.
+    # This needs no server.
     strength.change(None, strength, None, js=strength_script(), api_visibility="private")
     return strength
 
@@ -60,8 +60,8 @@ def add_result(kind: str, text: str) -> gr.HTML:
     """Lay out a result area, with the script that shows its moments.
 
     Args:
-        kind: the tab's.
-        text: for as long as there is no result.
+        kind: kind of the tab.
+        text: shown until there is a result.
     """
     return gr.HTML(
         notice_html(text),

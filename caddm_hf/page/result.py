@@ -1,7 +1,7 @@
-"""A `VideoReport` as the part of the page that people read.
+"""A `VideoReport` as HTML for the page's result area.
 
-One self-contained piece of HTML: pictures and plots lie in it, nothing is fetched. The template
-escapes every value put into it; names of files and models are a stranger's text.
+The HTML is self-contained: it includes pictures and plots and fetches nothing. The template
+escapes every value, because names of files and models are untrusted.
 """
 
 import json
@@ -23,7 +23,7 @@ from ..report.words import (
 from .assets import html
 from .moments import heat_layer, layer_uri, moments_of
 
-# More cards than this are folded away, and so is who could not be judged beside those who could.
+# Further cards are folded, and so are people without a score if there are people with one.
 MOST_CARDS = 6
 PLOT_WIDTHS_PX = {"wide": 640, "narrow": 300}
 
@@ -59,12 +59,12 @@ def report_html(report: VideoReport) -> str:
 
 
 def error_html(message: str, title: str = "This file could not be checked") -> str:
-    """The result area where a file could not be used."""
+    """The result area for a file that could not be used."""
     return html("notice.html", kind="error", role="alert", title=title, text=message)
 
 
 def notice_html(text: str) -> str:
-    """The result area where there is nothing to show: empty, or stopped."""
+    """The result area without a result: empty, or after a stopped check."""
     return html("notice.html", kind="empty", role="status", title="", text=text)
 
 
@@ -88,7 +88,7 @@ def _person_values(report: VideoReport, person: PersonReport) -> dict:
         plots = [
             (
                 name,
-                # Made from numbers and our own words alone, so it needs no escaping.
+                # Contains only numbers and fixed text, so it needs no escaping.
                 Markup(score_plot_svg(person, report.thresholds, report.duration_s, (width, 150))),
             )
             for name, width in PLOT_WIDTHS_PX.items()

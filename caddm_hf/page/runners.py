@@ -24,7 +24,7 @@ class PoolRunner:
     """Runs jobs in worker processes.
 
     Args:
-        pool: of workers that have loaded a `worker.DataHandle`.
+        pool: workers that have loaded a `worker.DataHandle`.
     """
 
     def __init__(self, pool: WorkerPool):
@@ -54,11 +54,11 @@ class PoolRunner:
             raise StartError("The process that does the work did not load a model.") from error
 
     def start(self) -> None:
-        """Have a worker load the model, without waiting for it."""
+        """Start loading the model in a worker, without waiting for it."""
         self._pool.start()
 
     def close(self) -> None:
-        """End the workers, whether they have jobs or not."""
+        """End the workers, even if they have jobs."""
         self._pool.close()
 
 
@@ -70,15 +70,15 @@ def guarded_runner(
     workers: int = 1,
     backend: str = "auto",
 ) -> PoolRunner:
-    """A runner with worker processes for a model. None is started before it is needed.
+    """A runner with worker processes for a model. Processes start when first needed.
 
     Args:
         model: folder or Hub id; the bundled one if None.
         revision: branch, tag or commit on the Hub.
-        config: of the detector.
-        limits: what a worker may cost.
-        workers: jobs at once.
-        backend: what computes the network, as `open_network` takes it.
+        config: configuration of the detector.
+        limits: limits of a worker's memory and time.
+        workers: number of jobs at once.
+        backend: backend of the network, as for `open_network`.
     """
     pool = WorkerPool(partial(_load, model, revision, config, backend), limits, workers)
     return PoolRunner(pool)
@@ -110,7 +110,7 @@ def named_runner(
         ModelChoiceError: `name` cannot be a model's name.
     """
     model, revision = split_revision(name)
-    # This needs no process to find out.
+    # Checked here, without starting a process.
     if not (Path(model).exists() or HUB_ID.fullmatch(model)):
         raise ModelChoiceError(
             f"Model '{model}' is neither a folder nor a Hub id of the form user/name."
@@ -119,12 +119,12 @@ def named_runner(
 
 
 class LocalRunner:
-    """Runs jobs in this process, in the thread of the caller, as `PoolRunner` does in others.
+    """Runs jobs in this process, in the caller's thread, with the interface of `PoolRunner`.
 
-    For a GPU that only this process may use, and for tests.
+    Used for a GPU that only this process may use, and in tests.
 
     Args:
-        load: returns the function that does the jobs; called when it is first needed.
+        load: returns the function that runs the jobs; called when first needed.
     """
 
     def __init__(self, load: Callable[[], Callable]):
@@ -147,7 +147,7 @@ class LocalRunner:
         progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> object:
-        """The result of a job, which can be stopped at its next step.
+        """Run a job, which can be stopped at its next step.
 
         Raises:
             JobStoppedError: `stop` was set.

@@ -29,7 +29,7 @@ EVERYBODY, MAIN_PERSON = "Everybody", "The main person"
 
 @dataclass(frozen=True)
 class Settings:
-    """The components; `values` is what they hand to an event, in this order."""
+    """The components; `values` lists the inputs that they pass to an event."""
 
     frames: gr.Slider
     sensitivity: gr.Dropdown
@@ -44,7 +44,7 @@ class Settings:
 
 
 def options_of(frames: int, sensitivity: str, faces: str, model: str) -> CheckOptions:
-    """What the settings' values mean."""
+    """Convert the settings' values to `CheckOptions`."""
     return CheckOptions(
         frames=int(frames),
         model=model or "",
@@ -54,11 +54,11 @@ def options_of(frames: int, sensitivity: str, faces: str, model: str) -> CheckOp
 
 
 def add_settings(checks: Checks, own: ModelFacts) -> Settings:
-    """Lay them out.
+    """Lay out the settings.
 
     Args:
-        checks: for what a chosen model offers.
-        own: facts of the page's own model.
+        checks: loads chosen models and their facts.
+        own: facts about the page's own model.
     """
     models = checks.models
     choosable = models.any_model or bool(models.listed)
@@ -109,7 +109,7 @@ def _sensitivity(facts: ModelFacts) -> dict:
 
 
 def _wire_model(checks: Checks, own: ModelFacts, settings: Settings) -> None:
-    """A chosen model is loaded at once, so that its sensitivities are known."""
+    """Load a chosen model at once, to know its sensitivities."""
 
     async def choose_model(
         name: str, request: gr.Request, progress: gr.Progress = gr.Progress()
@@ -152,6 +152,6 @@ def _wire_model(checks: Checks, own: ModelFacts, settings: Settings) -> None:
 
 
 def _as_text(words: str) -> str:
-    """A stranger's words for Markdown, with nothing left that it would read as markup."""
+    """Escape all Markdown markup in untrusted text."""
     plain = "".join(c if c.isprintable() else " " for c in words)
     return "".join(f"&#{ord(c)};" if not (c.isalnum() or c in " .,:;'") else c for c in plain)

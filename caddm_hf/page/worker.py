@@ -1,4 +1,4 @@
-"""Does the page's jobs, with a loaded detector."""
+"""Runs the page's jobs, with a loaded detector."""
 
 from dataclasses import asdict
 
@@ -17,10 +17,10 @@ from .model_facts import model_facts
 
 
 class DetectorHandle:
-    """A loaded detector that does jobs.
+    """A loaded detector that runs jobs.
 
     Attributes:
-        facts: about its model.
+        facts: facts about its model.
     """
 
     def __init__(self, detector: VideoDetector):
@@ -28,17 +28,17 @@ class DetectorHandle:
         self.facts = model_facts(detector.name, detector.revision, detector.model.config)
 
     def __call__(self, job: CheckJob | AnnotateJob, progress: Progress) -> VideoReport | None:
-        """Do a job.
+        """Run a job.
 
         Args:
-            job: what to do.
+            job: the job.
             progress: called with (stage, done, total); an exception that it raises stops the work.
 
         Returns:
             the report of a `CheckJob`.
 
         Raises:
-            MediaError: the file cannot be used; one sentence says why.
+            MediaError: the file cannot be used; the message is one sentence.
         """
         if isinstance(job, AnnotateJob):
             try:
@@ -58,10 +58,10 @@ class DetectorHandle:
 
 
 class DataHandle:
-    """Does jobs in a worker process, whose results and facts are JSON values and arrays.
+    """Runs jobs in a worker process; results and facts are JSON values and arrays.
 
     Args:
-        handle: does the jobs.
+        handle: runs the jobs.
     """
 
     def __init__(self, handle: DetectorHandle):
@@ -69,7 +69,7 @@ class DataHandle:
         self.facts = asdict(handle.facts)
 
     def __call__(self, job: CheckJob | AnnotateJob, progress: Progress) -> dict | None:
-        """Do a job. Arguments and errors as of `DetectorHandle`."""
+        """Run a job. Arguments and errors as of `DetectorHandle`."""
         report = self._handle(job, progress)
         return None if report is None else report_to_data(report)
 
@@ -82,11 +82,11 @@ def load_detector(
     Args:
         model: folder or Hub id; the bundled one if None.
         revision: branch, tag or commit on the Hub.
-        config: of the detector.
-        backend: what computes the network, as `open_network` takes it.
+        config: configuration of the detector.
+        backend: backend of the network, as for `open_network`.
 
     Raises:
-        ModelError: the model cannot be used; one sentence says why.
+        ModelError: the model cannot be used; the message is one sentence.
     """
     return DetectorHandle(
         VideoDetector.from_pretrained(model, config, backend=backend, revision=revision)
