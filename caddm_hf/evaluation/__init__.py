@@ -1,25 +1,25 @@
 """Measuring a model.
 
     calibration       temperature, bias and thresholds from a validation collection
-    data              what is measured: videos or rows, opened
+    data              open the data to measure on: videos or rows
     faces             the largest face of pictures and videos without landmarks
     false_alarms      how many genuine pictures are called fake
     figures           figures from a scores table
-    identity_probe    how much of *who* is in the features
-    int8              what int8 costs
+    identity_probe    how much identity information the features contain
+    int8              the change in AUC caused by int8
     localisation      whether the heatmap points at the forgery
     measure_heatmaps  localisation, from options to report
     measure_identity  identity probe, from options to report
-    models            the models that are measured, with what they ship
-    options           what the commands take
+    models            the measured models, with their calibration and thresholds
+    options           the options of the commands
     output            JSON, plot and card section of a measurement
     picture_rows      genuine rows and their points, for measurements on pictures
     plots             the plot of each measurement
-    robustness        distorted against clean
-    runs              what the commands start
-    score_table       the scores table, one row a frame
-    scoring           scores of every frame, once, resumable
-    sections          the words of each measurement
+    robustness        AUC on distorted crops, compared with clean ones
+    runs              the commands, from options to files
+    score_table       the scores table, one row per frame
+    scoring           scores of every frame, computed once; resumable
+    sections          the text of each measurement
 
 Tests bear the modules' names, except: int8: cli/test_export.py. options: cli/test_arguments.py.
 models, output, plots, runs and

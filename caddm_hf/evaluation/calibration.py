@@ -1,25 +1,25 @@
 """Calibration: a temperature, a bias and two thresholds from a validation collection.
 
 A video's probability is sigmoid((z + b) / T), where z is the logit of the mean of its frames'
-uncalibrated probabilities; a frame's is that of its own logit. So T > 0 and b change the order
-neither of frames nor of videos. They are chosen together so that the videos' probabilities, which
-verdicts are made of, have the least negative log likelihood: Platt scaling (Platt 1999) of z. The
-temperature repairs too much or too little certainty. A network that leans to one side, as to "real"
-on forgeries unlike those it was trained on, needs the bias: any temperature leaves z = 0 at one
-half. Genuine videos and fakes weigh the same in the fit, however many there are of each, so a
-probability is that of a video which might as well be genuine as fake. Then
+uncalibrated probabilities. For a frame, z is its own logit. With T > 0, neither the order of frames
+nor that of videos changes. T and b minimise the negative log likelihood of the videos'
+probabilities, on which verdicts are based: Platt scaling (Platt 1999) of z. The temperature T
+corrects too much or too little certainty. The bias b corrects a network that tends to one class,
+such as "real" for unfamiliar forgeries: T alone leaves z = 0 at one half. Both classes have the
+same total weight in the fit, so a probability assumes that a video is equally likely to be genuine
+or fake. The thresholds are
 
-    fake_above    at most the stated share of genuine videos lies above it
-    real_below    at most the stated share of fakes lies below it
+    fake_above    at most the stated share of genuine videos is above it
+    real_below    at most the stated share of fakes is below it
 
-and between the two lies the undecided band. Where the classes are so well apart that no band is
-left, both become the middle of the gap.
+Scores between the two are undecided. If the classes are so well separated that the thresholds
+cross, both become the middle between them.
 
-With `by_domain` each domain (a video's origin, else its data set) weighs the same in the fit (one
-with fewer than `LEAST_GENUINE` videos of a class weighs less), and
-`fake_above` keeps the stated share in every domain with at least `LEAST_GENUINE` genuine videos
-and in their union: the promise is that of the worst domain. `real_below` keeps the mean over the
-domains.
+With `by_domain` each domain (a video's origin, else its data set) has the same weight in the fit,
+except that domains with fewer than `LEAST_GENUINE` videos of a class have less. `fake_above` keeps
+the stated share in every domain with at least `LEAST_GENUINE` genuine videos and in all domains
+together, so the share also holds in the worst domain. `real_below` keeps the share on average over
+the domains.
 """
 
 import json
@@ -44,10 +44,10 @@ from .figures import check_both_classes, proportion
 from .score_table import gather_videos
 
 FOLDS = 5
-# Thresholds are rounded outwards to so many decimals: they were computed in double precision,
-# and the detector compares probabilities of single precision with them.
+# Thresholds are rounded outwards to this many decimals. They are computed in double precision,
+# but the detector compares them with probabilities in single precision.
 DECIMALS = 7
-# Fewer videos say too little of a domain: they move no threshold, and weigh less in the fit.
+# Domains with fewer videos do not influence thresholds, and have less weight in the fit.
 LEAST_GENUINE = 20
 TINY = 1e-12
 
@@ -60,7 +60,7 @@ class VideoLogits:
         logits: (V,) float64, log-odds of the mean of the frames' uncalibrated probabilities.
         labels: (V,) int64.
         groups: (V,) int64; videos of one source share a number.
-        domains: (V,) names of where the videos come from; all alike where domains do not count.
+        domains: (V,) names of the videos' domains; all equal if domains are not used.
     """
 
     logits: np.ndarray
@@ -69,20 +69,20 @@ class VideoLogits:
     domains: np.ndarray
 
     def probabilities(self, scaling: LogitScaling) -> np.ndarray:
-        """(V,) the videos' probabilities, as `LogitScaling.calibrated` gives them."""
+        """Return the (V,) probabilities of the videos, as `LogitScaling.calibrated` does."""
         return expit(scaling.scaled(self.logits))
 
     def select(self, videos: np.ndarray) -> "VideoLogits":
-        """Those of some videos, given by number."""
+        """Return some of the videos, selected by index."""
         return VideoLogits(
             self.logits[videos], self.labels[videos], self.groups[videos], self.domains[videos]
         )
 
     def weights(self, prior: float | None) -> np.ndarray:
-        """(V,) how much each video counts; the domains of a class count alike, small ones less.
+        """Return (V,) weights; a class's domains weigh the same, except that small ones weigh less.
 
         Args:
-            prior: the share of fakes that a probability presumes; None for that of the videos.
+            prior: the share of fakes that probabilities assume; None for that of the videos.
         """
         weights = class_weights(self.labels, prior)
         for label in (0, 1):
@@ -95,12 +95,12 @@ class VideoLogits:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What calibration found, and what the model keeps of it.
+    """The result of a calibration.
 
     Attributes:
         temperature, bias: T and b.
         real_below, fake_above: the thresholds of the verdicts.
-        thresholds: rate -> threshold above which at most that share of genuine videos lies.
+        thresholds: rate -> threshold that at most this share of genuine videos exceeds.
         report: figures before and after, for the JSON file.
     """
 
@@ -113,14 +113,14 @@ class Calibration:
 
 
 def video_logits(table: pa.Table, by_domain: bool = False) -> VideoLogits:
-    """Logits of a scores table (one model, one collection, clean); failed frames are left out.
+    """Return logits from a scores table (one model, one collection, clean), without failed frames.
 
     Args:
-        table: of `complete_table`.
-        by_domain: whether videos are told apart by their domain.
+        table: from `complete_table`.
+        by_domain: whether to distinguish domains.
 
     Raises:
-        FrameDataError: there is no score, or of one class only.
+        FrameDataError: there is no score, or only one class has scores.
     """
     videos = gather_videos(table)
     check_both_classes(videos.labels, "The data")
@@ -133,14 +133,14 @@ def video_logits(table: pa.Table, by_domain: bool = False) -> VideoLogits:
 
 
 def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitScaling:
-    """The scaling with which the videos' probabilities fit their labels best.
+    """Fit the scaling of the videos' logits to their labels.
 
     Args:
         videos: of both classes.
-        prior: the share of fakes that a probability presumes; None for that of the videos.
+        prior: the share of fakes that probabilities assume; None for that of the videos.
 
     Raises:
-        FrameDataError: no temperature above 0 is best; the sentence says why.
+        FrameDataError: no temperature above 0 is best; one sentence says why.
     """
     try:
         weights = videos.weights(prior)
@@ -152,7 +152,7 @@ def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitS
 def negative_log_likelihood(
     probabilities: np.ndarray, labels: np.ndarray, prior: float | None = None
 ) -> float:
-    """Mean of -log of the probability given to each sample's own label."""
+    """Return the mean of -log of the probability of each sample's label."""
     own = np.where(labels == 1, probabilities, 1 - probabilities)
     weights = class_weights(labels, prior)
     return float(-np.average(np.log(np.clip(own, TINY, 1)), weights=weights))
@@ -167,20 +167,20 @@ def calibrate_table(
     prior: float | None = None,
     by_domain: bool = False,
 ) -> Calibration:
-    """Temperature, bias, thresholds and figures from a scores table.
+    """Compute temperature, bias, thresholds and figures from a scores table.
 
     Args:
-        table: of `complete_table`: one model, one collection, clean.
-        rates: accepted shares of genuine videos called fake, in (0, 1); the first decides
+        table: from `complete_table`: one model, one collection, clean.
+        rates: accepted shares of genuine videos called fake, in (0, 1); the first determines
             `fake_above`, all are recorded.
         miss_rate: accepted share of fakes called real; by default the first of `rates`.
-        shipped: the model's calibration and thresholds so far.
+        shipped: the model's present calibration and thresholds.
         seed: of the folds.
-        prior: the share of fakes that a probability presumes, in (0, 1); None for the table's.
-        by_domain: whether each domain weighs the same and `fake_above` holds in the worst.
+        prior: the share of fakes that probabilities assume, in (0, 1); None for the table's.
+        by_domain: give domains equal weight, and keep the rate in the worst domain.
 
     Raises:
-        FrameDataError: the scores cannot be calibrated; the sentence says why.
+        FrameDataError: the scores cannot be calibrated; one sentence says why.
     """
     logits = video_logits(table, by_domain)
     scaling = fit_video_scaling(logits, prior)
@@ -228,7 +228,7 @@ def calibrate_table(
 
 
 def _fake_threshold(probabilities: np.ndarray, videos: VideoLogits, rate: float) -> float:
-    """The threshold that keeps the rate over all genuine videos and in each large domain."""
+    """Return the threshold that keeps the rate over all genuine videos and in large domains."""
     genuine = probabilities[videos.labels == 0]
     domains = videos.domains[videos.labels == 0]
     found = [threshold_at_false_positive_rate(genuine, rate)]
@@ -240,7 +240,7 @@ def _fake_threshold(probabilities: np.ndarray, videos: VideoLogits, rate: float)
 
 
 def _real_threshold(probabilities: np.ndarray, videos: VideoLogits, miss_rate: float) -> float:
-    """The largest threshold below which lies at most the rate of the fakes, domains alike."""
+    """Return the largest threshold with at most this weighted share of fakes below it."""
     fake = np.flatnonzero(videos.labels == 1)
     fake = fake[np.argsort(probabilities[fake], kind="stable")]
     weights = videos.weights(None)[fake]
@@ -251,7 +251,7 @@ def _real_threshold(probabilities: np.ndarray, videos: VideoLogits, miss_rate: f
 def _band(
     probabilities: np.ndarray, videos: VideoLogits, rate: float, miss_rate: float
 ) -> tuple[float, float]:
-    """`real_below` and `fake_above` that keep the stated rates on these videos."""
+    """Return `real_below` and `fake_above` that keep the stated rates on these videos."""
     fake_above = _fake_threshold(probabilities, videos, rate)
     real_below = _real_threshold(probabilities, videos, miss_rate)
     if real_below > fake_above:
@@ -296,10 +296,10 @@ def _figures(
 def _held_out(
     logits: VideoLogits, rate: float, miss_rate: float, seed: int, prior: float | None
 ) -> dict:
-    """The same figures on videos that had no part in the fit, fold by fold.
+    """Return the same figures on held-out videos, by cross-validation.
 
-    Videos of one source stay in one fold. Figures on the videos of the fit are too good; the
-    difference from these shows by how much.
+    Videos of one source stay in one fold. Figures on the fitted videos are too optimistic; the
+    difference from the held-out figures shows by how much.
     """
     n_groups = min(len(set(logits.groups[logits.labels == label])) for label in (0, 1))
     folds = min(FOLDS, n_groups)
@@ -332,7 +332,7 @@ def _held_out(
 
 
 def _domains(probabilities: np.ndarray, videos: VideoLogits, thresholds: Thresholds) -> list[dict]:
-    """Of each domain how often genuine videos are called fake and fakes are found."""
+    """Return the error and detection rates of each domain."""
     found = []
     for domain in sorted(set(videos.domains)):
         own = videos.domains == domain
@@ -359,12 +359,12 @@ def store_calibration(folder: Path, calibration: Calibration, record: dict) -> N
     Args:
         folder: of the model.
         calibration: what to store.
-        record: where it comes from (data, fingerprint, counts), kept as `calibration` beside
-            the thresholds by rate.
+        record: its origin (data, fingerprint, counts), stored in `calibration` with the
+            thresholds by rate.
 
     Raises:
         FrameDataError: the configuration cannot be read.
-        OSError: it cannot be written.
+        OSError: the configuration cannot be written.
     """
     path = folder / "config.json"
     try:
@@ -378,6 +378,6 @@ def store_calibration(folder: Path, calibration: Calibration, record: dict) -> N
         "fake_above": calibration.fake_above,
         "calibration": {"thresholds": calibration.thresholds, **record},
     }
-    CaddmConfig(**config)  # refuses what the detector would refuse
+    CaddmConfig(**config)  # raises if the detector would refuse the values
     with write_atomically(path) as file:
         file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())

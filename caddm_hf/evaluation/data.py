@@ -1,7 +1,7 @@
 """The data of an evaluation: frame collections, and folders of videos.
 
-A collection is what `dataset.frame_table` describes, given as a folder or file of Parquet or a
-Hub id. A folder of videos has `real` and `fake` in it, or a `videos.csv`:
+Collections have the schema of `dataset.frame_table`, and are a folder or file of Parquet or a Hub
+id. A folder of videos contains folders `real` and `fake`, or a `videos.csv`:
 
     real/**/*.mp4, fake/**/*.mp4       a folder directly in `fake` names its method, one directly
                                        in `real` the origin of its videos
@@ -30,16 +30,16 @@ from ..media.names import MEDIA_SUFFIXES
 
 NEEDED_COLUMNS = ("image", "label", "video_id")
 VIDEO_LIST = "videos.csv"
-ANY_METHOD = "fake"  # where nothing names one
+ANY_METHOD = "fake"  # if the method is unknown
 NO_FACE = "no face found"
 UNREADABLE = "unreadable"  # followed by ": " and a sentence
 
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What is known of an item's video, scores apart.
+    """Facts about an item's video, without scores.
 
-    `origin` says where a genuine video comes from, such as a camera or a site, if that is known.
+    `origin` is the source of a genuine video, such as a camera or a site, if known.
     """
 
     dataset: str
@@ -56,9 +56,9 @@ class FoundFace:
     """The largest face of a frame.
 
     Attributes:
-        frame_index: position in the video; None where it is not known.
-        points_xy: (5, 2) in pixels of the frame; None where there is no face.
-        failure: why there is none, where it is not that none was found.
+        frame_index: position in the video; None if unknown.
+        points_xy: (5, 2) in pixels of the frame; None without a face.
+        failure: why there is no face, unless the search found none.
     """
 
     frame_index: int | None
@@ -68,13 +68,13 @@ class FoundFace:
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """A frame with the face to score, or why there is none.
+    """A frame with the face to score, or the reason why there is none.
 
     Attributes:
-        frame_index: position in the video; None where it is not known.
+        frame_index: position in the video; None if unknown.
         image_rgb: (H, W, 3) uint8; None after a failure.
         points_xy: (5, 2) float64; None after a failure.
-        failure: why it cannot be scored, else None.
+        failure: why the frame cannot be scored, else None.
     """
 
     frame_index: int | None
@@ -84,12 +84,12 @@ class FrameView:
 
 
 class FrameCollection:
-    """Rows of a collection to be scored; an item is a row, or a video that has none.
+    """Rows of a collection to be scored; an item is a row, or a video without rows.
 
     Args:
         opened: with the columns of `NEEDED_COLUMNS`.
-        frames: of each video at most so many rows, evenly spread, are used.
-        lost: videos of the split that have no row.
+        frames: the most rows to use per video, evenly spread.
+        lost: videos of the split without rows.
 
     Raises:
         FrameDataError: a row has no label, or no video id.
@@ -128,12 +128,12 @@ class FrameCollection:
             for n in range(len(opened))
         ]
         chosen = self._spread(facts, frames)
-        # Of each item its row, or why there is none.
+        # For each item its row, or why there is none.
         self.sources: list[int | str] = [*chosen, *(video.reason for video in self.lost)]
         self.facts = [facts[n] for n in chosen] + self._lost_facts({f.dataset for f in facts})
 
     def _spread(self, facts: list[VideoFacts], frames: int) -> list[int]:
-        """At most `frames` rows a video, in the order of the collection."""
+        """Choose at most `frames` rows per video, in the order of the collection."""
         by_video: dict[VideoFacts, list[int]] = defaultdict(list)
         for number, fact in enumerate(facts):
             by_video[fact].append(number)
@@ -145,7 +145,7 @@ class FrameCollection:
         return sorted(chosen)
 
     def _lost_facts(self, names: set[str]) -> list[VideoFacts]:
-        """Facts of the lost videos, whose ids begin with their dataset's name."""
+        """Return facts of the lost videos, whose ids begin with the name of their dataset."""
         only = next(iter(names)) if len(names) == 1 else None
         facts = []
         for video in self.lost:
@@ -163,7 +163,7 @@ class FrameCollection:
         return facts
 
     def fingerprint(self) -> str:
-        """Digest of all rows of the split, also of those left out, and of the lost videos."""
+        """Return a digest of the split's rows, including unused ones, and of the lost videos."""
         columns = ("dataset", "method", "video_id", "frame_index", "label")
         return self.opened.fingerprint(columns, repr(self.lost) if self.lost else "")
 
@@ -173,20 +173,20 @@ class FrameCollection:
         self.facts = [self.facts[item] for item in items]
 
     def items_without_points(self) -> list[int]:
-        """The items in which a face has to be found."""
+        """Return the items in which a face must be searched for."""
         without = set(self.opened.rows_without_points())
         return [item for item, source in enumerate(self.sources) if source in without]
 
     def frame_index(self, item: int) -> int | None:
-        """Position of the row's frame in its video, if known."""
+        """Return the position of the row's frame in its video, if known."""
         return self._indices[self.sources[item]]
 
     def image_rgb(self, item: int) -> np.ndarray:
-        """Decode the row's picture; raises a FrameDataError if it is damaged."""
+        """Decode the row's picture. Raises a FrameDataError if the picture is damaged."""
         return self.opened.image_rgb(self.sources[item])
 
     def views(self, item: int, found: Sequence[FoundFace] = ()) -> Iterator[FrameView]:
-        """The item's one frame; `found` holds its face, for a row without landmarks."""
+        """Yield the item's only frame; `found` has its face if the row has no landmarks."""
         source = self.sources[item]
         if isinstance(source, str):
             yield FrameView(None, failure=source)
@@ -210,11 +210,11 @@ class VideoFolder:
     """Videos of a folder to be scored; an item is a video.
 
     Args:
-        folder: see the module.
+        folder: as described in the module's docstring.
         frames: frames sampled from each video.
 
     Raises:
-        FrameDataError: there is no video, or nothing that labels them.
+        FrameDataError: there is no video, or there are no labels.
     """
 
     kind = "videos"
@@ -281,7 +281,7 @@ class VideoFolder:
         return found
 
     def fingerprint(self) -> str:
-        """Digest of every video's name, label and content."""
+        """Return a digest of every video's name, label and content."""
         digest = hashlib.blake2b(digest_size=16)
         for path, facts in zip(self.paths, self.facts, strict=True):
             content = "missing"
@@ -297,7 +297,7 @@ class VideoFolder:
         self.facts = [self.facts[item] for item in items]
 
     def items_without_points(self) -> list[int]:
-        """No items: faces are searched for where a video is scored, so that it is decoded once."""
+        """Return no items: faces are searched for during scoring, so each video is decoded once."""
         return []
 
 
@@ -305,15 +305,15 @@ EvaluationData = FrameCollection | VideoFolder
 
 
 def open_evaluation_data(name: str, frames: int = 32, split: str | None = None) -> EvaluationData:
-    """Open what is to be evaluated.
+    """Open a collection or a folder of videos.
 
     Args:
         name: folder of videos, folder or file of Parquet, or a dataset id on the Hub.
-        frames: frames of a video at most.
+        frames: the most frames per video.
         split: of a collection; by default test, else validation.
 
     Raises:
-        FrameDataError: in one sentence, why it cannot be used.
+        FrameDataError: the data cannot be used; one sentence says why.
     """
     path = Path(name)
     if path.is_dir() and not any(path.rglob("*.parquet")):
@@ -325,9 +325,9 @@ def open_evaluation_data(name: str, frames: int = 32, split: str | None = None) 
 
 
 def choose_videos(data: EvaluationData, at_most: int, rng: np.random.Generator) -> None:
-    """Keep at most so many videos, drawn at random, half of them of each class.
+    """Keep at most `at_most` videos, drawn at random, half of each class.
 
-    A class that has fewer than half leaves its places to the other.
+    If a class has too few, more of the other are kept.
     """
     videos = list(dict.fromkeys(data.facts))
     if len(videos) <= at_most:

@@ -1,7 +1,7 @@
 """The largest face of each frame, found and cut.
 
-Videos go through `VideoDetector.look`, so that what is evaluated is what serves. Pictures of
-collections are usually crops around one face, and are searched as training searches them.
+Videos go through `VideoDetector.look`, so evaluation uses the serving code. Pictures of
+collections are usually crops around one face, and are searched as in training.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,14 +31,14 @@ from .data import (
     VideoFolder,
 )
 
-# Pictures up to this side are taken for face crops, larger ones for whole frames.
+# Pictures up to this side are treated as face crops, larger ones as whole frames.
 LARGEST_CROP_SIDE = 320
 FRAME_SEARCH_SIDE = 640
 PICTURES_AT_ONCE = 32
 
 
 class FaceFinder:
-    """Finds faces in pictures by MTCNN.
+    """Finds faces in pictures with MTCNN.
 
     Args:
         device: torch device.
@@ -50,16 +50,16 @@ class FaceFinder:
         self._in_frames: FaceDetector | None = None
 
     def key(self) -> list:
-        """What decides which faces are found."""
+        """Return the settings that determine which faces are found."""
         return [SEARCHED_SIDE, LARGEST_CROP_SIDE, FRAME_SEARCH_SIDE]
 
     def find(self, data: FrameCollection, items: Sequence[int]) -> Iterator[list[FoundFace]]:
-        """For each of some rows the largest face of its picture."""
+        """Yield the largest face of each row's picture."""
         for start in range(0, len(items), PICTURES_AT_ONCE):
             yield from self._in_rows(data, items[start : start + PICTURES_AT_ONCE])
 
     def in_pictures(self, images_rgb: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-        """(5, 2) float64 points of the largest face of each picture, None where there is none."""
+        """Return (5, 2) float64 points of each picture's largest face, None without a face."""
         found: list[np.ndarray | None] = [None] * len(images_rgb)
         small = [max(image.shape[:2]) <= LARGEST_CROP_SIDE for image in images_rgb]
         for is_crop, find in ((True, self._points_in_crops), (False, self._points_in_frames)):
@@ -94,10 +94,10 @@ class FaceFinder:
 
 @dataclass(frozen=True, eq=False)
 class FaceCrop:
-    """The largest face of a frame, cut and aligned, or why there is none.
+    """The aligned crop of a frame's largest face, or the reason why there is none.
 
     Attributes:
-        frame_index: position in the video; None where it is not known.
+        frame_index: position in the video; None if unknown.
         crop_rgb: (S, S, 3) uint8; None after a failure.
         face_px: longer side in pixels: of the face's box in a video, of the whole picture for a
             row of a collection.
@@ -111,15 +111,15 @@ class FaceCrop:
 
 
 class FaceCrops:
-    """Cuts the faces of some data as a model wants them.
+    """Cuts the aligned face crops that a model expects.
 
-    A video goes through `VideoDetector.look` once: what is scored are the very crops that serve.
+    A video goes through `VideoDetector.look` once, so the crops are those of the detector.
 
     Args:
         loaded: the model.
         network: of the model.
-        data: what is cut.
-        frames: of a video at most.
+        data: videos or rows.
+        frames: the most frames per video.
         faces: item -> its faces, from `FaceFinder`, for rows without landmarks.
     """
 
@@ -140,7 +140,7 @@ class FaceCrops:
             self._detector = VideoDetector(loaded, config, device, network)
 
     def of_item(self, item: int) -> list[FaceCrop]:
-        """Return the faces of an item, one of each of its frames."""
+        """Return the faces of an item, one for each frame."""
         if self._detector is not None:
             return self._of_video(self._data.paths[item])
         return [self._of_view(view) for view in self._data.views(item, self._faces.get(item, ()))]

@@ -1,7 +1,7 @@
-"""How many genuine pictures a model calls fake, on pictures with no forgeries beside them.
+"""How many genuine pictures a model calls fake, on data without forgeries.
 
-Portraits from another camera, or another century, are not what a detector was trained on, and a
-false-positive rate measured on a collection's own genuine videos says nothing about them.
+A detector was not trained on portraits from other cameras or other centuries. The false-positive
+rate on a collection's own genuine videos does not apply to them.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ from .scoring import FrameScorer, make_accelerator
 
 
 def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
-    """Shares of genuine pictures called fake, undecided and called real.
+    """Return the shares of genuine pictures called fake, undecided and called real.
 
     Args:
         probabilities: (N,) calibrated, of fake.
@@ -42,7 +42,7 @@ def count_verdicts(probabilities: np.ndarray, thresholds: Thresholds) -> dict:
 
 
 def measure_false_alarms(loaded: LoadedModel, name: str, options: EvaluateOptions) -> dict:
-    """Score genuine pictures, one a video, and count the verdicts.
+    """Score genuine pictures, one per video, and count the verdicts.
 
     Args:
         loaded: the model.
@@ -50,7 +50,7 @@ def measure_false_alarms(loaded: LoadedModel, name: str, options: EvaluateOption
         options: of the command line.
 
     Raises:
-        FrameDataError: in one sentence, why it cannot be done.
+        FrameDataError: the data cannot be used; one sentence says why.
     """
     thresholds = thresholds_of(name, loaded, options.false_positive_rate)
     needed = ("image",) if options.all_genuine else ("image", "label")

@@ -1,9 +1,9 @@
 """The figures of an evaluation, as pure functions of a scores table.
 
-Ranking figures (AUC, EER, average precision) are those of the published protocol: a video's score
-is the mean of its frames' uncalibrated probabilities. Figures of verdicts (accuracy, rates) use
-the calibrated mean and the model's thresholds, as the detector does. A video without a score is
-counted as failed and never given one.
+Ranking figures (AUC, EER, average precision) follow the published protocol: a video's score is the
+mean of its frames' uncalibrated probabilities. Figures of verdicts (accuracy, rates) use the
+calibrated mean and the model's thresholds, as the detector does. A video without a score counts as
+failed; no score is made up for it.
 """
 
 from collections import Counter
@@ -23,8 +23,8 @@ from ..metrics.video_metrics.video_scores import area_under_roc, average_precisi
 from ..report.verdicts import Thresholds
 from .score_table import Videos, frame_groups, gather_videos, numbers
 
-Estimate = dict  # a number with its interval: "estimate", "low", "high", or "why" there is none
-LEAST_FRAMES = DetectionConfig.least_frames  # with fewer scored a video gets no verdict
+Estimate = dict  # a number with its interval: "estimate", "low", "high"; "why" if there is none
+LEAST_FRAMES = DetectionConfig.least_frames  # a video with fewer scored frames gets no verdict
 LEVEL = 0.95
 FACE_SIZES_PX = (64, 96, 128, 192)  # bounds of the bins of face sizes
 RANKING = (
@@ -41,11 +41,11 @@ FRAME_RANKING = (
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: resamples of videos, those of one source staying together.
+    """Settings of bootstrap intervals. Videos of one source are resampled together.
 
     Attributes:
         samples: number of resamples.
-        seed: of their random numbers.
+        seed: of the random numbers.
     """
 
     samples: int = 1000
@@ -58,9 +58,9 @@ class Bootstrap:
         labels: np.ndarray,
         groups: Sequence[Hashable],
     ) -> Estimate:
-        """A metric with its interval: estimate, low, high, and how it was made.
+        """Return a metric with its interval: estimate, low, high and settings.
 
-        Where the interval cannot be made, `low` and `high` are None and `why` says why.
+        If there is no interval, `low` and `high` are None and `why` gives the reason.
         """
         try:
             estimate = float(metric(scores, labels))
@@ -88,7 +88,7 @@ class Bootstrap:
 
 
 def proportion(successes: int, trials: int) -> Estimate:
-    """A share with its Wilson interval, which unlike the bootstrap's has width at 0 and 1."""
+    """Return a share with its Wilson interval, which has width at 0 and 1, unlike bootstrap."""
     if not trials:
         return {"estimate": None, "low": None, "high": None, "why": "there is nothing to count"}
     low, high = wilson_interval(successes, trials, LEVEL)
@@ -106,18 +106,18 @@ def proportion(successes: int, trials: int) -> Estimate:
 def evaluate_table(
     table: pa.Table, thresholds: Thresholds | None, bootstrap: Bootstrap = Bootstrap()
 ) -> dict:
-    """All figures of one model on one collection.
+    """Compute all figures of one model on one collection.
 
     Args:
-        table: of `complete_table`, one model, one collection, clean.
-        thresholds: of the model; None leaves out the figures of verdicts and of calibration.
-        bootstrap: how intervals are made.
+        table: from `complete_table`, one model, one collection, clean.
+        thresholds: of the model; None omits the figures of verdicts and calibration.
+        bootstrap: settings of the intervals.
 
     Returns:
-        "overall" (see `summarise`; with "frames" and "calibration"), "datasets" and
-        "methods": lists of the same for each dataset and compression, and for each method's
-        fakes against the genuine videos of their dataset and compression, "failures": the
-        videos without a score, and with thresholds "false_alarms" (see `count_false_alarms`).
+        "overall": from `summarise`, with "frames" and "calibration". "datasets" and "methods":
+        lists of the same for each dataset and compression, and for each method's fakes with the
+        genuine videos of their dataset and compression. "failures": the videos without a score.
+        With thresholds also "false_alarms" (see `count_false_alarms`).
 
     Raises:
         FrameDataError: there are no videos, or only genuine or only fake ones.
@@ -159,7 +159,7 @@ def check_both_classes(labels: np.ndarray, subject: str) -> None:
 
 
 def summarise(videos: Videos, thresholds: Thresholds | None, bootstrap: Bootstrap) -> dict:
-    """Figures of some videos: "counts", "ranking", and with thresholds "verdicts"."""
+    """Return figures of some videos: "counts", "ranking", and with thresholds "verdicts"."""
     scored = videos.select(videos.scored)
     ranking = {
         name: bootstrap.figure(metric, scored.scores, scored.labels, scored.groups)
@@ -182,7 +182,7 @@ def summarise(videos: Videos, thresholds: Thresholds | None, bootstrap: Bootstra
 
 
 def count_videos(videos: Videos) -> dict:
-    """How many videos and frames there are, and how many could not be scored."""
+    """Count the videos and frames, and those that could not be scored."""
     failed = ~videos.scored
     return {
         "videos": len(videos),
@@ -198,7 +198,7 @@ def count_videos(videos: Videos) -> dict:
 
 
 def summarise_frames(table: pa.Table, bootstrap: Bootstrap) -> dict:
-    """Ranking figures of single frames; whole videos are resampled."""
+    """Return ranking figures of single frames; intervals resample whole videos."""
     differences = numbers(table, "logit_difference")
     scored = np.isfinite(differences)
     if not scored.any():
@@ -212,16 +212,16 @@ def summarise_frames(table: pa.Table, bootstrap: Bootstrap) -> dict:
 
 
 def judge_videos(videos: Videos, thresholds: Thresholds) -> dict:
-    """Figures of the verdicts that the model's thresholds give.
+    """Return figures of the verdicts at the model's thresholds.
 
-    Of each class the videos judged right, wrong, undecided (score between the thresholds, or
-    too few scored frames) and failed; and the shares that follow:
+    For each class: the videos judged right, wrong, undecided (score between the thresholds, or
+    too few scored frames) and failed. The shares are:
 
         false_positive_rate    genuine videos called fake, of those with a score
         miss_rate              fake videos called real, of those with a score
         detection_rate         fake videos called fake, of those with a score
-        accuracy               right ones of those with a verdict
-        right_of_all           right ones of all videos, failed and undecided included
+        accuracy               right videos, of those with a verdict
+        right_of_all           right videos, of all including failed and undecided
         decided_of_all         videos with a verdict, of all
     """
     needed = np.minimum(LEAST_FRAMES, videos.frame_counts)
@@ -260,11 +260,11 @@ def judge_videos(videos: Videos, thresholds: Thresholds) -> dict:
 
 
 def count_false_alarms(videos: Videos, thresholds: Thresholds) -> dict:
-    """Shares of genuine videos called fake, by where they come from and by the size of the face.
+    """Return the share of genuine videos called fake, by origin and by size of the face.
 
     Returns:
-        "by_origin" and "by_face_size", each name -> figure. An origin is the video's own, else its
-        dataset; a size is in pixels, the median over the scored frames.
+        "by_origin" and "by_face_size", each name -> figure. Videos without an origin count under
+        their dataset. Sizes are medians over the scored frames, in pixels.
     """
     genuine = videos.select(videos.scored & (videos.labels == 0))
     origins = np.array(genuine.origins, dtype=object)
@@ -289,7 +289,7 @@ def count_false_alarms(videos: Videos, thresholds: Thresholds) -> dict:
 
 
 def calibration_of(videos: Videos) -> dict:
-    """Return how well the probabilities of scored videos are calibrated."""
+    """Return the calibration error of scored videos."""
     return {
         "fake_share": float(videos.labels.mean()),
         **calibration_figures(videos.probabilities, videos.labels),
@@ -297,7 +297,7 @@ def calibration_of(videos: Videos) -> dict:
 
 
 def list_failures(videos: Videos) -> dict:
-    """The videos without a score: reasons with their number, and each video with its own."""
+    """List the videos without a score with their reasons, and count each reason."""
     failed = [
         (key, reason)
         for key, reason, scored in zip(videos.keys, videos.failures, videos.scored, strict=True)
@@ -309,15 +309,15 @@ def list_failures(videos: Videos) -> dict:
 
 
 def cross_dataset_table(results: Sequence[dict]) -> dict:
-    """Video AUC of every model on every dataset, and the genuine videos it calls fake there.
+    """Tabulate video AUC and false-positive rate of every model on every dataset.
 
     Args:
-        results: each with "model", "collection" and what `evaluate_table` gives.
+        results: each with "model", "collection" and the result of `evaluate_table`.
 
     Returns:
         "columns": names of datasets, with the compression; "rows": for each model its name and
-        lists of figures, "video_auc" and "false_positive_rate", None where the model was not
-        evaluated or without thresholds.
+        lists of figures, "video_auc" and "false_positive_rate", None if the model was not
+        evaluated there or has no thresholds.
     """
     columns: dict[tuple, str] = {}
     cells: dict[str, dict[tuple, dict]] = {}
@@ -344,7 +344,7 @@ def cross_dataset_table(results: Sequence[dict]) -> dict:
 
 
 def _pessimistic_auc(videos: Videos) -> Estimate:
-    """The AUC if every failed video stood at the wrong end of the ranking."""
+    """Return the AUC if every failed video were at the wrong end of the ranking."""
     scores = np.where(videos.scored, videos.scores, 1.5 - 2.0 * videos.labels)
     try:
         return {"estimate": area_under_roc(scores, videos.labels)}

@@ -1,13 +1,13 @@
-"""How much of *who* a face is can be read from a detector's features: the paper's measurement.
+"""How well a detector's features identify a person: the measurement of the paper.
 
-Frozen features of genuine faces go into a linear classifier (ridge regression on standardised
-features, one output a person) that has to name the person, and it is judged on photographs it has
-not seen: five folds, each photograph held out once, the photographs of one video in one fold. The
-penalty is chosen among a few on part of the training folds, for every set of features alike.
+A linear classifier (ridge regression on standardised features, one output per person) is trained on
+frozen features of genuine faces to identify the person. It is tested by five-fold cross-validation;
+photographs of one video are in one fold. The penalty is chosen among a few on part of the training
+folds, separately for every set of features.
 
-A detector that ignores identity scores low here. Numbers mean something only beside others: the
-same probe on an ImageNet backbone, on a plain classifier of the same backbone, on random weights,
-on the pixels, and on shuffled names.
+A detector that ignores identity has a low accuracy. Compare it with the same probe on an ImageNet
+backbone, on a plain classifier of the same backbone, on random weights, on the pixels, and on
+shuffled names.
 """
 
 import warnings
@@ -26,7 +26,7 @@ from ..dataset.schema import FrameDataError
 from .figures import Bootstrap
 
 FOLDS = 5
-PENALTIES = (1e0, 1e1, 1e2, 1e3, 1e4, 1e5)  # strengths that are tried
+PENALTIES = (1e0, 1e1, 1e2, 1e3, 1e4, 1e5)  # strengths to choose from
 FEATURE_SETS = {
     "global": "the backbone's average",
     "artifact": "the artifact module's vector",
@@ -40,9 +40,9 @@ class ProbeData:
 
     Attributes:
         identities: (N,) int64, a number for each person.
-        groups: N names; photographs that belong together (one video, one picture twice) share
-            one and are never divided between training and test.
-        left_out: reason -> how many photographs were not used.
+        groups: N names; photographs of one video, or copies of one picture, share a name and
+            are never divided between training and test.
+        left_out: reason -> number of unused photographs.
     """
 
     identities: np.ndarray
@@ -51,14 +51,14 @@ class ProbeData:
 
 
 def prepare_probe(names: Sequence[str], groups: Sequence[Hashable]) -> tuple[ProbeData, np.ndarray]:
-    """Number the people, and leave out those who cannot be both learned and tested.
+    """Number the people, and omit those with too few photographs for training and test.
 
     Args:
         names: N identities.
-        groups: N names of what belongs together.
+        groups: N names, as in `ProbeData`.
 
     Returns:
-        the data, and the (M,) row numbers that are left.
+        the data, and the (M,) numbers of the rows used.
 
     Raises:
         FrameDataError: fewer than two people are left.
@@ -88,21 +88,21 @@ def probe_identity(
     bootstrap: Bootstrap = Bootstrap(),
     shuffled: bool = True,
 ) -> dict:
-    """Accuracy of a linear probe over identities on held-out photographs.
+    """Measure the accuracy of a linear probe over identities on held-out photographs.
 
     Args:
         features: (N, D), frozen.
         data: of the N photographs.
-        bootstrap: how the interval is made: people are resampled.
-        shuffled: also probe with the names shuffled among the photographs (once, over the
-            same folds): what is left then is what the probe makes of nothing.
+        bootstrap: settings of the interval; people are resampled.
+        shuffled: also probe once with the names shuffled among the photographs, as a baseline
+            without information.
 
     Returns:
         "accuracy" (a figure), "top5", "dimensions", "penalties" (of the folds),
         "shuffled_accuracy".
 
     Raises:
-        FrameDataError: the features are not finite, or too few photographs of each person.
+        FrameDataError: the features are not finite, or people have too few photographs.
     """
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) != len(data.identities):
@@ -122,7 +122,7 @@ def probe_identity(
         "penalties": chosen,
     }
     if shuffled:
-        # Whole groups change names, so that photographs of one video keep a common one.
+        # Shuffle the names of whole groups, so that photographs of one video keep one name.
         rng = np.random.default_rng([seed, 1])
         distinct = list(dict.fromkeys(data.groups))
         of_group = dict(zip(data.groups, data.identities, strict=True))
@@ -136,7 +136,7 @@ def probe_identity(
 
 
 def chance_level(identities: np.ndarray) -> float:
-    """The accuracy of always naming the person with the most photographs."""
+    """Return the accuracy of always choosing the person with the most photographs."""
     return max(Counter(identities.tolist()).values()) / len(identities)
 
 
@@ -151,7 +151,7 @@ def _held_out_ranks(
     seed: int,
     penalties: Sequence[float] = PENALTIES,
 ) -> tuple[np.ndarray, list[float]]:
-    """Of each photograph the rank of its own person, 0 = named; and each fold's penalty."""
+    """Return the rank of each photograph's person (0: correct), and each fold's penalty."""
     numbers: dict[Hashable, int] = {}
     group_index = np.array([numbers.setdefault(group, len(numbers)) for group in groups])
     per_person = [len(set(group_index[identities == p])) for p in np.unique(identities)]
@@ -179,13 +179,13 @@ def _choose_penalty(
     penalties: Sequence[float],
     seed: int,
 ) -> float:
-    """The penalty that does best on a quarter of the training photographs."""
-    with warnings.catch_warnings():  # of people with fewer groups than folds
+    """Choose the penalty with the best accuracy on a quarter of the training photographs."""
+    with warnings.catch_warnings():  # about people with fewer groups than folds
         warnings.simplefilter("ignore", UserWarning)
         splitter = StratifiedGroupKFold(4, shuffle=True, random_state=seed)
         try:
             fitted, judged = next(splitter.split(features, identities, groups))
-        except ValueError:  # too few groups for a choice
+        except ValueError:  # too few groups
             return penalties[0]
     scores = [
         np.mean(
@@ -225,7 +225,7 @@ def _ranks(
 
 
 def pixel_features(crops_rgb: Sequence[np.ndarray], side: int = 16) -> np.ndarray:
-    """(N, side * side) grey levels of aligned crops shrunk to a few pixels."""
+    """Return (N, side * side) grey levels of aligned crops, reduced to side x side pixels."""
     import cv2
 
     size = (side, side)
@@ -242,13 +242,13 @@ def pixel_features(crops_rgb: Sequence[np.ndarray], side: int = 16) -> np.ndarra
 def model_features(
     outputs: Callable, crops_rgb: Sequence[np.ndarray], is_slim: bool
 ) -> dict[str, np.ndarray]:
-    """Frozen features of aligned crops.
+    """Return frozen features of aligned crops.
 
     Args:
         outputs: `FrameScorer.outputs`.
         crops_rgb: (S, S, 3) uint8 each.
         is_slim: whether the artifact module's width differs from the backbone's, so that the
-            classifier sees both vectors side by side and not their sum.
+            classifier gets both vectors concatenated and not their sum.
 
     Returns:
         name of `FEATURE_SETS` -> (N, D) float32.

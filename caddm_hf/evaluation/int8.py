@@ -1,7 +1,7 @@
-"""What int8 costs: the AUC of a model and of its quantised network on the same faces.
+"""The loss of AUC by int8: a model and its quantised network on the same faces.
 
-The videos of a collection are divided at random: some give the ranges of values that quantisation
-needs, the others measure.
+The videos of a collection are divided at random. Some supply the ranges of values for quantisation,
+the AUC is measured on the others.
 """
 
 from collections import defaultdict
@@ -30,11 +30,11 @@ BOOTSTRAP_SAMPLES = 1000
 def divided_data(
     name: str, split: str | None, frames: int, at_most: int, seed: int
 ) -> tuple[EvaluationData, EvaluationData]:
-    """Data for ranges, and other videos for measuring.
+    """Open data for ranges, and other videos for measuring.
 
     Args:
         name, split, frames: as in `open_evaluation_data`.
-        at_most: videos in all, drawn at random.
+        at_most: total number of videos, drawn at random.
         seed: of the draws.
 
     Raises:
@@ -60,7 +60,7 @@ def divided_data(
 
 
 def ranging_crops(loaded: LoadedModel, data: EvaluationData, frames: int) -> list[np.ndarray]:
-    """(S, S, 3) uint8 aligned faces, at most `MOST_RANGING_CROPS`.
+    """Return at most `MOST_RANGING_CROPS` aligned faces, (S, S, 3) uint8.
 
     Raises:
         FrameDataError: there is no face.
@@ -78,12 +78,12 @@ def ranging_crops(loaded: LoadedModel, data: EvaluationData, frames: int) -> lis
 def auc_change(
     loaded: LoadedModel, network: CropNetwork, data: EvaluationData, frames: int, seed: int
 ) -> str:
-    """One line: video-level AUC of both, and the change with its 95% bootstrap interval.
+    """Return a line with both video-level AUCs, and the change with its 95% bootstrap interval.
 
-    Videos are drawn anew, the same for both networks, so the interval is of the change itself.
+    Each resample uses the same videos for both networks, so the interval is that of the change.
 
     Raises:
-        FrameDataError: faces of both classes were not found.
+        FrameDataError: no faces were found in one of the classes.
     """
     exact = TorchNetwork(loaded.model, torch.device("cpu"))
     scorers = [FrameScorer(loaded, one) for one in (exact, network)]
@@ -113,7 +113,7 @@ def auc_change(
 def _crops_by_item(
     loaded: LoadedModel, data: EvaluationData, frames: int
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """The aligned faces of each item that has some."""
+    """Return the aligned faces of each item with a face."""
     cpu = torch.device("cpu")
     without_points = data.items_without_points()
     found = FaceFinder(cpu).find(data, without_points) if without_points else ()

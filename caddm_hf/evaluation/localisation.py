@@ -1,16 +1,16 @@
-"""Does the heatmap point at the forgery? Measured on swaps whose place is known.
+"""Whether the heatmap points at the forgery, measured on swaps at known places.
 
-Genuine faces are forged here, by blending an altered copy of the face ("self") or another
-person's face ("cross") into one window of the crop, or over the whole face. Where the crop
-visibly changed is the truth. Every heatmap is scored by `heatmap_metrics`, for each size of
-window by itself, and beside it on the same crops and the same model:
+Genuine faces are forged by blending an altered copy of the face ("self") or another person's face
+("cross") into one window of the crop, or over the whole face. The ground truth is the area that
+visibly changed. `heatmap_metrics` scores every heatmap, separately for each size of window. On the
+same crops and the same model these heatmaps are compared:
 
     anchors              the detector's heatmap
-    anchors, stretched   the same, each map stretched to 0..1 as Grad-CAM's are
+    anchors, stretched   the same, each map rescaled to 0..1 as in Grad-CAM
     Grad-CAM             of the fake logit on the backbone's last map (library `grad-cam`)
-    centre               a fixed bump on the middle of the crop, which knows nothing
+    centre               a fixed bump in the middle of the crop, as an uninformed baseline
 
-An even heatmap gets the mask's share of the crop as pointing accuracy and energy.
+A constant heatmap's pointing accuracy and energy equal the mask's share of the crop.
 """
 
 from collections import Counter
@@ -54,7 +54,7 @@ SCALES: dict[str, tuple[int, int] | None] = {
 FORGERIES = ("self", "cross")
 SIDE = 112  # heatmaps and masks are compared at this size
 THRESHOLDS = np.linspace(0, 0.98, 50)
-CLOSING = 9  # px of a 224 px crop: specks inside a mask that happen to look the same are filled
+CLOSING = 9  # px of a 224 px crop: fill small unchanged specks inside a mask
 CENTRE_WIDTH = 0.2  # standard deviation of the centre's bump, as a share of the crop
 MISSING_GRAD_CAM = "not measured: the library grad-cam is not installed (pip install grad-cam)"
 
@@ -66,7 +66,7 @@ class GenuineFace:
     Attributes:
         image_rgb: (H, W, 3) uint8.
         points_xy: (5, 2).
-        video_id: faces of one video are never each other's donors.
+        video_id: a face is never blended with a face of the same video.
     """
 
     image_rgb: np.ndarray
@@ -76,14 +76,14 @@ class GenuineFace:
 
 @dataclass(frozen=True, eq=False)
 class KnownSwap:
-    """A forged crop and where it was forged.
+    """A forged crop with the mask of the forgery.
 
     Attributes:
         crop_rgb: (S, S, 3) uint8.
         mask: (SIDE, SIDE) bool, not empty.
         forgery: one of `FORGERIES`.
         scale: one of `SCALES`.
-        video_id: of the face it was made from.
+        video_id: of the original face.
     """
 
     crop_rgb: np.ndarray
@@ -98,18 +98,18 @@ def make_swaps(
 ) -> tuple[list[KnownSwap], dict[str, int]]:
     """Forge every face once in each way and at each scale.
 
-    The alignment is the serving one, without jitter, and nothing is degraded.
+    Faces are aligned as by the detector, without jitter, and crops are not degraded.
 
     Args:
         faces: genuine faces.
-        processor: of the model; decides size and place of the face in the crop.
-        seed: of everything random.
+        processor: of the model; determines size and position of the face in the crop.
+        seed: of all random choices.
 
     Returns:
-        the swaps, and how many could not be made: "forgery, scale" -> number.
+        the swaps, and the number that could not be made: "forgery, scale" -> number.
 
     Raises:
-        FrameDataError: not one could be made.
+        FrameDataError: no swap could be made.
     """
     swaps, failed = [], Counter()
     poses = np.stack([face_pose(face.points_xy) for face in faces])
@@ -181,7 +181,7 @@ def _mask(sample: TrainingSample) -> np.ndarray | None:
 
 
 def anchor_heatmaps_of(scorer: FrameScorer) -> Heatmaps:
-    """The detector's own heatmaps, (N, SIDE, SIDE) in [0, 1]."""
+    """Return a function that computes the detector's heatmaps, (N, SIDE, SIDE) in [0, 1]."""
 
     def heatmaps(crops_rgb: Sequence[np.ndarray]) -> np.ndarray:
         return np.stack(
@@ -192,7 +192,7 @@ def anchor_heatmaps_of(scorer: FrameScorer) -> Heatmaps:
 
 
 class _Tap(nn.Module):
-    """A backbone whose last map passes through a module that Grad-CAM can watch."""
+    """A backbone whose last map passes through a module that Grad-CAM can hook."""
 
     def __init__(self, backbone: nn.Module):
         super().__init__()
@@ -204,7 +204,7 @@ class _Tap(nn.Module):
 
 
 class _Logits(nn.Module):
-    """The detector as a function of pixels to (B, 2) logits."""
+    """The detector as a function from pixels to (B, 2) logits."""
 
     def __init__(self, model: CaddmForDeepfakeDetection):
         super().__init__()
@@ -215,10 +215,10 @@ class _Logits(nn.Module):
 
 
 def grad_cam_of(scorer: FrameScorer, batch_size: int = 16) -> Heatmaps | None:
-    """Grad-CAM (arXiv 1610.02391) of the fake logit, (N, SIDE, SIDE) in [0, 1].
+    """Return a function that computes Grad-CAM (arXiv 1610.02391) of the fake logit.
 
     Returns:
-        None where the library is not installed.
+        (N, SIDE, SIDE) maps in [0, 1]; None instead of a function without the library.
     """
     try:
         from pytorch_grad_cam import GradCAM
@@ -247,14 +247,14 @@ def grad_cam_of(scorer: FrameScorer, batch_size: int = 16) -> Heatmaps | None:
 
 
 def centre_heatmaps(crops_rgb: Sequence[np.ndarray]) -> np.ndarray:
-    """The same bump on the middle of each crop, (N, SIDE, SIDE) in (0, 1]."""
+    """Return the same bump in the middle of each crop, (N, SIDE, SIDE) in (0, 1]."""
     ticks = (np.arange(SIDE) + 0.5) / SIDE - 0.5
     along = np.exp(-0.5 * (ticks / CENTRE_WIDTH) ** 2)
     return np.repeat((along[:, None] * along)[None], len(crops_rgb), axis=0)
 
 
 def stretched(heatmaps: np.ndarray) -> np.ndarray:
-    """Each of (N, H, W) maps stretched to 0..1; an even one becomes 0."""
+    """Rescale each of (N, H, W) maps to 0..1; a constant map becomes 0."""
     low = heatmaps.min(axis=(1, 2), keepdims=True)
     span = heatmaps.max(axis=(1, 2), keepdims=True) - low
     return (heatmaps - low) / np.where(span > 0, span, 1)
@@ -268,9 +268,9 @@ def measure_localisation(
     """Score heatmaps against the known masks, for each way of forging and each scale.
 
     Args:
-        swaps: N of them.
+        swaps: the N swaps.
         methods: name -> (N, SIDE, SIDE) heatmaps, or a sentence why there are none.
-        bootstrap: how intervals are made: the faces' videos are resampled.
+        bootstrap: settings of the intervals; the faces' videos are resampled.
 
     Returns:
         for each forgery and scale: its counts, and for each method figures of
@@ -325,6 +325,6 @@ def _score(
 
 
 def separation(swap_scores: np.ndarray, genuine_scores: np.ndarray) -> float:
-    """AUC of the swaps' scores against those of the genuine crops they were made from."""
+    """Return the AUC that separates the swaps' scores from those of their genuine crops."""
     labels = np.repeat([1, 0], [len(swap_scores), len(genuine_scores)])
     return area_under_roc(np.concatenate([swap_scores, genuine_scores]), labels)

@@ -1,4 +1,4 @@
-"""The measurement of localisation, from options to a report, on swaps made for it."""
+"""The measurement of localisation, from options to a report."""
 
 import numpy as np
 
@@ -27,10 +27,10 @@ from .scoring import FrameScorer, make_accelerator
 
 
 def measure_heatmaps(loaded: LoadedModel, name: str, options: EvaluateOptions) -> dict:
-    """Localisation on swaps made here.
+    """Make swaps, and measure localisation on them.
 
     Raises:
-        FrameDataError: in one sentence, why it cannot be done.
+        FrameDataError: the data cannot be used; one sentence says why.
     """
     needed = ("image",) if options.all_genuine else ("image", "label", "video_id")
     rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)

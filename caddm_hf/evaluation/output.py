@@ -1,7 +1,7 @@
-"""What every measurement leaves behind: a JSON file, a plot, and a section of the model card.
+"""The output of every measurement: a JSON file, a plot, and a section of the model card.
 
-The JSON holds everything; the section is what a reviewer reads first: what was measured, on what,
-and how sure it is. `docs/evaluation.md` explains the numbers.
+The JSON has all results. The section is the summary for readers: what was measured, on which data,
+and with which uncertainty. `docs/evaluation.md` explains the numbers.
 """
 
 import json
@@ -34,7 +34,7 @@ KINDS = {
 
 
 def describe_model(name: str, loaded: LoadedModel) -> dict:
-    """Return what identifies a model, for the JSON."""
+    """Return the facts that identify a model, for the JSON."""
     config = loaded.model.config
     return {
         "name": name,
@@ -57,7 +57,7 @@ def describe_model(name: str, loaded: LoadedModel) -> dict:
 
 
 def describe_data(data: EvaluationData, fingerprint: str) -> dict:
-    """Return what identifies a collection, and what of it was used."""
+    """Return the facts that identify a collection and the part used."""
     videos = set(data.facts)
     return {
         "name": data.name,
@@ -75,7 +75,7 @@ def describe_data(data: EvaluationData, fingerprint: str) -> dict:
 
 
 def envelope(kind: str, content: dict) -> dict:
-    """The JSON of a measurement around its content."""
+    """Wrap the content of a measurement in the JSON that all measurements share."""
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -86,7 +86,7 @@ def envelope(kind: str, content: dict) -> dict:
 
 
 def write_report(folder: Path, report: dict, section: str, plot: Figure) -> list[Path]:
-    """Write KIND.json, KIND.png and KIND.md into a folder; returns their paths."""
+    """Write KIND.json, KIND.png and KIND.md into a folder, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{report['kind']}.{suffix}" for suffix in ("json", "png", "md")]
     with write_atomically(paths[0]) as file:
@@ -99,13 +99,13 @@ def write_report(folder: Path, report: dict, section: str, plot: Figure) -> list
 
 
 def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -> Path:
-    """Put a section into a model's README.md, in place of the last one of its kind.
+    """Add a section to a model's README.md, or replace the earlier one of the same kind.
 
-    The JSON file and the plot are copied into the model folder beside it.
+    The JSON file and the plot are copied into the model folder.
 
     Args:
         model_folder: of the model.
-        paths: what `write_report` gave.
+        paths: from `write_report`.
         section: of this model.
 
     Returns:
@@ -134,7 +134,7 @@ def update_model_card(model_folder: Path, paths: Sequence[Path], section: str) -
 
 
 def shown(figure: Estimate | None, percent: bool = False, sign: bool = False) -> str:
-    """An estimate with its interval as text, "not measured" where there is none."""
+    """Format an estimate with its interval; "not measured" if there is none."""
     if figure is None or figure.get("estimate") is None:
         return "not measured"
 
@@ -150,7 +150,7 @@ def shown(figure: Estimate | None, percent: bool = False, sign: bool = False) ->
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]], words: int = 1) -> str:
-    """A table in Markdown; the first `words` columns are text, the others are numbers."""
+    """Return a table in Markdown; the first `words` columns are text, the others numbers."""
     numbers = "---:|" * (len(head) - words)
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * words + numbers]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
@@ -162,7 +162,7 @@ def _cell(value: object) -> str:
 
 
 def data_lines(collections: Sequence[dict]) -> str:
-    """The data of a measurement as a list in Markdown."""
+    """Return the data of a measurement as a list in Markdown."""
     return "\n".join(
         f"- **{data['name']}** ({data['split']} split): {data['videos_used']} videos, "
         f"{data['genuine_videos']} genuine and {data['fake_videos']} fake; compression: "
@@ -172,7 +172,7 @@ def data_lines(collections: Sequence[dict]) -> str:
 
 
 def model_lines(models: Sequence[dict]) -> str:
-    """The models of a measurement as a list in Markdown."""
+    """Return the models of a measurement as a list in Markdown."""
     lines = []
     for model in models:
         revision = f"revision `{model['revision']}`, " if model["revision"] else ""
@@ -185,12 +185,12 @@ def model_lines(models: Sequence[dict]) -> str:
 
 
 def warn(sentence: str) -> None:
-    """Tell the user something that does not stop the run."""
+    """Show a warning to the user; the run continues."""
     print(f"warning: {sentence}", file=sys.stderr)
 
 
 def domains_table(domains: list[dict]) -> str:
-    """Markdown of a calibration's `domains`; empty where there is one only."""
+    """Return a calibration's `domains` in Markdown; empty if there is only one."""
     if len(domains) < 2:
         return ""
     rows = [

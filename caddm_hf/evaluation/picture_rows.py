@@ -11,11 +11,11 @@ PICTURES_AT_ONCE = 32
 
 
 def genuine_rows(rows: OpenedRows, all_genuine: bool) -> list[int]:
-    """Numbers of the genuine rows.
+    """Return the numbers of the genuine rows.
 
     Args:
-        rows: opened.
-        all_genuine: there are no labels, and every row is genuine.
+        rows: the split.
+        all_genuine: treat every row as genuine, without labels.
 
     Raises:
         FrameDataError: there are none, or labels are missing or unusable.
@@ -32,7 +32,7 @@ def genuine_rows(rows: OpenedRows, all_genuine: bool) -> list[int]:
 def find_points(
     rows: OpenedRows, chosen: list[int], finder: FaceFinder
 ) -> dict[int, np.ndarray | None]:
-    """(5, 2) points of some rows, their own or found; None where there is no face."""
+    """Return the (5, 2) points of rows, stored or found; None for rows without a face."""
     points: dict[int, np.ndarray | None] = {}
     batches = [chosen[n : n + PICTURES_AT_ONCE] for n in range(0, len(chosen), PICTURES_AT_ONCE)]
     for batch in tqdm(batches, desc="looking for faces", unit="batch", leave=False):
@@ -44,15 +44,15 @@ def find_points(
 
 
 def first_rows_of_videos(rows: OpenedRows, numbers: list[int], skipped: int) -> list[int]:
-    """The first row of each video: further faces of one person add little.
+    """Return the first row of each video: further faces of one person add little.
 
     Args:
-        rows: opened.
+        rows: the split.
         numbers: of the rows to choose from.
-        skipped: this many rows at the beginning of the data are left out.
+        skipped: ignore this many rows at the beginning of the data.
 
     Raises:
-        FrameDataError: none is left.
+        FrameDataError: no row is left.
     """
     numbers = [number for number in numbers if number >= skipped]
     if not numbers:

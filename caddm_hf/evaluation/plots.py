@@ -1,4 +1,4 @@
-"""One plot for each measurement, drawn from the same JSON as its words."""
+"""One plot for each measurement, drawn from the same JSON as the text."""
 
 from collections.abc import Sequence
 
@@ -20,11 +20,11 @@ LOCALISATION_PANELS = (
 
 
 def evaluation_plot(report: dict, videos: Sequence[Videos]) -> Figure:
-    """ROC curves, and the AUC of every dataset and method with its interval.
+    """Plot ROC curves, and the AUC of every dataset and method with its interval.
 
     Args:
         report: the JSON of `evaluate`.
-        videos: of each of the report's results.
+        videos: of each result in the report.
     """
     rows = []
     for number, result in enumerate(report["results"]):
@@ -61,7 +61,7 @@ def evaluation_plot(report: dict, videos: Sequence[Videos]) -> Figure:
 
 
 def robustness_plot(report: dict) -> Figure:
-    """The AUC by level of each distortion, against the clean one."""
+    """Plot the AUC by level of each distortion, with the clean AUC."""
     names = [curve["distortion"] for curve in report["results"][0]["curves"]]
     fig = Figure(figsize=(12, 6), layout="constrained")
     panels = fig.subplots(2, 4, sharex=True, sharey=True).ravel()
@@ -95,7 +95,7 @@ def robustness_plot(report: dict) -> Figure:
 
 
 def calibration_plot(report: dict) -> Figure:
-    """Reliability before and after, and where the videos lie."""
+    """Plot the reliability before and after, and the distribution of the videos."""
     found = report["calibration"]
     fig = Figure(figsize=(10, 5.5), layout="constrained")
     upper, lower = fig.subplots(2, 2, height_ratios=[3, 1], sharex=True)
@@ -126,7 +126,7 @@ def calibration_plot(report: dict) -> Figure:
 
 
 def probe_plot(report: dict) -> Figure:
-    """The probe's accuracy on every set of features, with chance."""
+    """Plot the probe's accuracy on every set of features, with the chance level."""
     rows = report["results"]
     fig = Figure(figsize=(9, 1.5 + 0.4 * len(rows)), layout="constrained")
     plot = fig.subplots()
@@ -145,7 +145,7 @@ def probe_plot(report: dict) -> Figure:
 
 
 def localisation_plot(report: dict) -> Figure:
-    """Three scores of every heatmap by scale of the swap."""
+    """Plot three scores of every heatmap by scale of the swap."""
     fig = Figure(figsize=(12, 6.5), layout="constrained")
     panels = fig.subplots(len(FORGERIES), len(LOCALISATION_PANELS), sharey=True, sharex=True)
     for row, forgery in zip(panels, FORGERIES, strict=True):
@@ -178,7 +178,7 @@ def localisation_plot(report: dict) -> Figure:
 
 
 def false_alarms_plot(report: dict) -> Figure:
-    """Draw the probabilities of genuine pictures beside the thresholds."""
+    """Plot the probabilities of genuine pictures with the thresholds."""
     fig = Figure(figsize=(7, 4), layout="constrained")
     axes = fig.subplots()
     axes.hist(report["probabilities"], bins=np.linspace(0, 1, 41), color=COLOURS[0])

@@ -1,7 +1,7 @@
-"""Robustness: the AUC on distorted crops against the clean one, from a scores table.
+"""Robustness: the AUC on distorted crops compared with clean ones, from a scores table.
 
-The seven distortions at five levels of `degradations.distort` are applied to the aligned crop, so
-a level means the same for a small face and a large one, and the face finder is not disturbed.
+The seven distortions at five levels of `degradations.distort` are applied to the aligned crop, so a
+level means the same for small and large faces, and the face search is not affected.
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ VARIANTS: tuple[tuple[str, int], ...] = (
 
 
 def measure_robustness(table: pa.Table, bootstrap: Bootstrap = Bootstrap()) -> dict:
-    """Video AUC of one model on one collection, clean and under every distortion.
+    """Compute the video AUC of one model on one collection, clean and with every distortion.
 
     Args:
-        table: of `complete_table`, scored with `VARIANTS`.
-        bootstrap: how intervals are made; all use the same resamples of the videos.
+        table: from `complete_table`, scored with `VARIANTS`.
+        bootstrap: settings of the intervals; all use the same resamples of the videos.
 
     Returns:
         "clean": a figure; "curves": for each distortion "levels", "video_auc" (figures) and

@@ -1,7 +1,7 @@
-"""What the commands evaluate, calibrate and probe-identity do, from options to files.
+"""The commands evaluate, calibrate and probe-identity, from options to files.
 
-The order is always: check everything that can be checked, score (resumable, on all processes),
-then compute and write, on the first process.
+Each command checks everything that can be checked, then scores (resumable, on all processes), then
+computes and writes the results on the first process.
 """
 
 import os
@@ -63,7 +63,7 @@ from .sections import (
 
 AGGREGATION = "a video's score is the mean of its frames' fake probabilities"
 SCORES_FILE = "scores.parquet"
-# By the kind of a report: the words about it, and the plot of those that need nothing else.
+# Kind of report -> its section, and its plot if that needs only the report.
 SECTIONS = {
     "evaluation": evaluation_section,
     "robustness": robustness_section,
@@ -80,7 +80,7 @@ PLOTS = {
 
 
 class _Scoring:
-    """Opened data, on all processes, and the scores of models on it."""
+    """The data of a run, on all processes, and the scores of models on it."""
 
     def __init__(self, names: list[str], options: SamplingOptions):
         self.options = options
@@ -109,7 +109,7 @@ class _Scoring:
         return self.accelerator.is_main_process
 
     def key(self, data: EvaluationData) -> tuple[str, list]:
-        """The data's fingerprint, and what decides which frames of it are used."""
+        """Return the data's fingerprint, and the values that determine the frames used."""
         if data.name not in self._keys:
             found = [data.fingerprint() if self.is_main else None]
             broadcast_object_list(found)
@@ -123,7 +123,7 @@ class _Scoring:
     def table(
         self, data: EvaluationData, loaded: LoadedModel, name: str, variants=CLEAN_ONLY
     ) -> pa.Table:
-        """Scores of a model, of `complete_table`."""
+        """Return the scores of a model, as from `complete_table`."""
         options, folder = self.options, self.options.output / "intermediate"
         _, key = self.key(data)
         device = self.accelerator.device
@@ -152,7 +152,7 @@ class _Scoring:
         return complete_table(scored, name, data.name, scaling_of(loaded))
 
     def protocol(self) -> dict:
-        """How the figures came about."""
+        """Return the settings of the measurement, for the report."""
         options = self.options
         return {
             "frames": options.frames,
@@ -227,7 +227,7 @@ def _evaluate(options: EvaluateOptions) -> None:
 
 
 def _finish(options: CommonOptions, report: dict, plot: Figure, models: MeasuredModels) -> None:
-    """Write the report, and each model's part of it into its card."""
+    """Write the report, and each model's part of the report into the model's card."""
     section = SECTIONS[report["kind"]]
     paths = write_report(options.output, report, section(report), plot)
     print("\n".join(str(path) for path in paths))
@@ -295,7 +295,7 @@ def _calibrate(options: CalibrateOptions) -> None:
 def _store(
     loaded: LoadedModel, folder: Path | None, save_to: Path | None, found, described: dict
 ) -> None:
-    """Into the model's own folder, or into a copy that appears when it is complete."""
+    """Store a calibration in the model's folder, or in a copy that is written atomically."""
     keys = ("name", "split", "fingerprint", "genuine_videos", "fake_videos", "frames")
     record = {
         "collection": {key: described[key] for key in keys},

@@ -1,12 +1,12 @@
-"""The scores table: one row a frame, from which every figure of an evaluation is computed.
+"""The scores table: one row per frame, from which all figures of an evaluation are computed.
 
     model, collection, dataset, compression, method, video_id, source_video_id, label,
     frame_index, distortion, level, origin, face_px, logit_difference, probability, temperature,
     bias, failure
 
-`logit_difference` is the fake logit minus the genuine one, `probability` what the model's
-calibration, `temperature` and `bias`, makes of it. A frame without a score has neither logit nor
-probability, and says why in `failure`. `face_px` is the side of the face that was found, or of a
+`logit_difference` is the fake logit minus the genuine one. `probability` is computed from it with
+the model's calibration, `temperature` and `bias`. A frame without a score has neither logit nor
+probability, but a reason in `failure`. `face_px` is the side of the detected face, or of a
 collection's picture.
 """
 
@@ -22,7 +22,7 @@ from ..dataset.schema import FrameDataError
 from ..metrics.video_metrics.video_scores import aggregate_by_video
 from ..report.verdicts import LogitScaling
 
-# What is stored while scoring; the model's name and calibration are added when it is read.
+# Schema of stored scores; the model's name and calibration are added on reading.
 SCORED_SCHEMA = pa.schema(
     [
         ("dataset", pa.string()),
@@ -42,11 +42,11 @@ SCORED_SCHEMA = pa.schema(
 )
 CALIBRATION = ("temperature", "bias")  # the columns of a `LogitScaling`
 CLEAN = "none"  # the distortion of an untouched crop, with level 0
-SEPARATOR = "\x1f"  # between the parts of a video's key; in no sensible name
+SEPARATOR = "\x1f"  # between the parts of a video's key; no sensible name contains it
 
 
 class VideoKey(NamedTuple):
-    """What identifies a video, whatever its file is called."""
+    """The values that identify a video, independent of its file name."""
 
     dataset: str
     compression: str | None
@@ -62,15 +62,15 @@ class Videos:
         keys: V keys.
         labels: (V,) int64, 0 genuine, 1 fake.
         groups: V names; videos with one genuine source share it.
-        scores: (V,) float64, mean of the frames' uncalibrated probabilities, which is what
-            papers rank by; NaN where no frame has a score.
-        probabilities: (V,) float64, the scores calibrated, which verdicts are made of; they rank
-            as the scores do.
-        frame_counts: (V,) int64, frames that were to be scored.
-        scored_counts: (V,) int64, frames that were.
-        failures: V reasons, "" where a frame has a score.
-        origins: V names of where videos come from: the origin, else the dataset.
-        face_px: (V,) float64, median side of the scored faces; NaN where there are none.
+        scores: (V,) float64, mean of the frames' uncalibrated probabilities, the ranking used in
+            papers; NaN for videos without a score.
+        probabilities: (V,) float64, the calibrated scores, on which verdicts are based; their
+            order is that of the scores.
+        frame_counts: (V,) int64, number of frames.
+        scored_counts: (V,) int64, number of frames with a score.
+        failures: V reasons, "" for videos with a score.
+        origins: V origins, or datasets for videos without an origin.
+        face_px: (V,) float64, median side of the scored faces; NaN for videos without a score.
     """
 
     keys: list[VideoKey]
@@ -93,7 +93,7 @@ class Videos:
         return self.scored_counts > 0
 
     def select(self, chosen: np.ndarray) -> "Videos":
-        """Those where the (V,) bool array `chosen` is True."""
+        """Return the videos for which the (V,) bool array `chosen` is True."""
         numbers = np.flatnonzero(chosen)
         return Videos(
             keys=[self.keys[n] for n in numbers],
@@ -112,13 +112,13 @@ class Videos:
 def complete_table(
     scored: pa.Table, model: str, collection: str, scaling: LogitScaling
 ) -> pa.Table:
-    """Add what depends on the model's calibration and the run.
+    """Add the columns that depend on the model's calibration and the run.
 
     Args:
-        scored: of `SCORED_SCHEMA`.
-        model: its name.
-        collection: its name.
-        scaling: of the model; makes a probability of a logit difference.
+        scored: with `SCORED_SCHEMA`.
+        model: name of the model.
+        collection: name of the collection.
+        scaling: of the model; converts logit differences to probabilities.
     """
     differences = scored["logit_difference"].to_numpy(zero_copy_only=False)
     missing = np.isnan(differences)
@@ -135,16 +135,16 @@ def complete_table(
 
 
 def keep(table: pa.Table, **values) -> pa.Table:
-    """The rows whose columns have the given values, for example `distortion="none"`."""
+    """Return the rows whose columns have the given values, such as `distortion="none"`."""
     for column, value in values.items():
         table = table.filter(pc.equal(table[column], value))
     return table
 
 
 def video_names(table: pa.Table) -> list[str]:
-    """For each row the joined key of its video: dataset, compression, method and id.
+    """Return the joined key of each row's video: dataset, compression, method and id.
 
-    The id alone would merge videos of different methods wherever ids are bare file names.
+    The id alone would merge videos of different methods if ids are bare file names.
     """
     parts = [
         [value or "" for value in table[column].to_pylist()]
@@ -154,12 +154,12 @@ def video_names(table: pa.Table) -> list[str]:
 
 
 def numbers(table: pa.Table, column: str) -> np.ndarray:
-    """A column as float64, NaN where it is null."""
+    """Return a column as float64, NaN for null."""
     return table[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
 def gather_videos(table: pa.Table) -> Videos:
-    """Put the frames of a table together into videos.
+    """Aggregate the frames of a table to videos.
 
     Args:
         table: with the columns of `complete_table`, of one model and one distortion.
@@ -215,7 +215,7 @@ def gather_videos(table: pa.Table) -> Videos:
 
 
 def frame_groups(table: pa.Table) -> list[str]:
-    """For each row the name that its video shares with the videos of the same source."""
+    """Return for each row the name shared by all videos of the same source."""
     columns = ("dataset", "video_id", "source_video_id")
     return [_group(row) for row in table.select(columns).to_pylist()]
 
@@ -241,7 +241,7 @@ def _group(row: dict) -> str:
 
 
 def _failures(table: pa.Table, index: np.ndarray, scored_counts: np.ndarray) -> list[str]:
-    """Of each video without a score the reason that most of its frames give."""
+    """Return for each video without a score the most frequent reason among its frames."""
     reasons: list[dict[str, int]] = [{} for _ in scored_counts]
     for number, reason in zip(index, table["failure"].to_pylist(), strict=True):
         if reason and not scored_counts[number]:

@@ -1,13 +1,13 @@
 """Scores of every frame, computed once: in chunks, on any number of processes, resumable.
 
-The work on some data is cut into chunks of fixed size. Each is computed by one process and
-written as one Parquet file that is there whole or not at all, so a run that was killed goes on
-with the chunks that are missing, and the table is the same however many processes made it.
+The data are divided into chunks of fixed size. One process computes a chunk and writes it
+atomically to a Parquet file, so a killed run can be resumed with the missing chunks, and the table
+does not depend on the number of processes.
 
-    faces-KEY/chunk-00000.parquet       where the faces are, for data without landmarks
-    scores-KEY/chunk-00000.parquet      one row a frame and distortion
+    faces-KEY/chunk-00000.parquet       positions of faces, for data without landmarks
+    scores-KEY/chunk-00000.parquet      one row per frame and distortion
 
-The key is a digest of all that decides the content: data, sampling, weights, processor.
+The key is a digest of everything that determines the content: data, sampling, weights, processor.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ from .data import UNREADABLE, EvaluationData, FoundFace
 from .faces import FaceCrops, FaceFinder
 from .score_table import CLEAN, SCORED_SCHEMA
 
-# Bump this when the same inputs give other scores than before.
+# Bump this when the same inputs yield other scores than before.
 SCORING_VERSION = 2
 FRAMES_PER_CHUNK = 64
 NO_FINITE_SCORE = "the network gave no finite score"
@@ -56,13 +56,13 @@ ChunkWork = Callable[[range], pa.Table]
 def run_chunks(
     folder: Path, count: int, size: int, work: ChunkWork, accelerator: Accelerator, title: str
 ) -> pa.Table:
-    """Do what is missing of a work, and give the whole result to every process.
+    """Compute the missing chunks, and return the whole table in every process.
 
     Args:
-        folder: of this work alone; on a file system that all processes share.
-        count: items of the work.
-        size: items a chunk.
-        work: gives the rows of some items.
+        folder: for these chunks only; on a file system that all processes share.
+        count: total number of items.
+        size: items per chunk.
+        work: returns the rows of some items.
         title: for the progress bar.
     """
     chunks = [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -71,7 +71,7 @@ def run_chunks(
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [[number for number, path in enumerate(paths) if not _is_whole(path)]]
-    # One process lists what is missing, for all: others would see files that are just written.
+    # Only one process lists the missing chunks: others might already see newly written ones.
     broadcast_object_list(missing)
     mine = missing[0][accelerator.process_index :: accelerator.num_processes]
     hidden = not (mine and accelerator.is_main_process)
@@ -94,20 +94,20 @@ def _is_whole(path: Path) -> bool:
 
 
 def digest_of(*parts: object) -> str:
-    """A short digest of anything JSON can hold."""
+    """Return a short digest of JSON values."""
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 class FrameScorer:
-    """A model that scores crops by the network that serves, in batches of one size.
+    """Scores crops with the serving network, in batches of one size.
 
-    On the CPU that size is the detector's, however many threads there are, so scores do not depend
-    on the number of processes.
+    On the CPU that size is the detector's, regardless of the number of threads, so scores do not
+    depend on the number of processes.
 
     Args:
         loaded: the model.
         network: from `open_network`.
-        batch_size: crops in one call on a GPU.
+        batch_size: crops per batch on a GPU.
     """
 
     def __init__(self, loaded: LoadedModel, network: CropNetwork, batch_size: int = 32):
@@ -118,19 +118,19 @@ class FrameScorer:
         self.batch_size = min(batch_size, CROPS_A_CORE) if on_cpu else batch_size
 
     def key(self) -> list:
-        """Return what decides the scores."""
+        """Return the values that determine the scores."""
         digest = weights_digest(self.model)
         return [digest, self.processor.to_dict(), self.batch_size, self.network.backend]
 
     def outputs(self, crops_rgb: Sequence[np.ndarray], take: Callable) -> list[np.ndarray]:
-        """Run the network and keep of each batch's output what `take` picks.
+        """Run the network, and keep the part of each batch's output that `take` returns.
 
         Args:
             crops_rgb: (S, S, 3) uint8 each.
             take: output -> (B, ...) tensor.
 
         Returns:
-            for each crop its part, float32.
+            the part of each crop, float32.
         """
 
         @torch.inference_mode()
@@ -147,7 +147,7 @@ class FrameScorer:
         return found
 
     def logit_differences(self, crops_rgb: Sequence[np.ndarray]) -> np.ndarray:
-        """(N,) float64, fake logit minus genuine logit of each crop."""
+        """Return fake logit minus genuine logit of each crop, (N,) float64."""
 
         def difference(output) -> torch.Tensor:
             return output.logits[:, 1].float() - output.logits[:, 0].float()
@@ -163,7 +163,7 @@ def find_faces(
     folder: Path,
     data_key: list,
 ) -> dict[int, list[FoundFace]]:
-    """Find the face of every frame that comes without landmarks.
+    """Find the face in every frame without landmarks.
 
     Returns:
         item -> its frames' faces, for the items without landmarks.
@@ -206,20 +206,20 @@ def score_frames(
     variants: Sequence[Variant] = CLEAN_ONLY,
     seed: int = 0,
 ) -> pa.Table:
-    """Score every frame of some data, as it is and distorted.
+    """Score every frame of some data, clean or distorted as in `variants`.
 
     Args:
         data: what to score.
-        frames: of a video at most.
-        faces: what `find_faces` gave.
+        frames: the most frames per video.
+        faces: from `find_faces`.
         scorer: the model.
-        folder: for the chunks of all works.
-        data_key: what decides the data.
+        folder: parent of all folders of chunks.
+        data_key: the values that determine the data.
         variants: distortions with their levels, applied to the aligned crop.
         seed: of the distortions' random numbers.
 
     Returns:
-        of `SCORED_SCHEMA`, in the order of the items.
+        a table with `SCORED_SCHEMA`, in the order of the items.
     """
 
     crops = FaceCrops(scorer.loaded, scorer.network, data, frames, faces)
@@ -245,7 +245,7 @@ def _score_items(
     variants: Sequence[Variant],
     seed: int,
 ) -> list[tuple]:
-    """Rows of `SCORED_SCHEMA` of some items, variant after variant."""
+    """Return rows of `SCORED_SCHEMA` for some items, variant after variant."""
     crops, seen, more, failed = [], [], [], []
     for item in items:
         facts = data.facts[item]
@@ -280,7 +280,7 @@ def _score_items(
 
 
 def _crop_rng(seed: int, facts: tuple, name: str, level: int) -> np.random.Generator:
-    """The generator of one distorted crop: a function of what it is, not of when it is made."""
+    """Return the generator of one distorted crop, seeded by its identity, not by the order."""
     return np.random.default_rng([seed, int(digest_of(facts, name, level), 16)])
 
 
@@ -291,7 +291,7 @@ def _table(rows: list[tuple], schema: pa.Schema) -> pa.Table:
 
 
 def make_accelerator(device: str | None) -> Accelerator:
-    """The processes of this run.
+    """Return the Accelerator of this run.
 
     Args:
         device: "cpu", "cuda", or None for a GPU if there is one.
@@ -302,9 +302,9 @@ def make_accelerator(device: str | None) -> Accelerator:
     has_gpu = torch.cuda.is_available()
     if device not in (None, "cpu") and not has_gpu:
         raise FrameDataError(f"--device {device}: no GPU can be used here.")
-    # Without `cpu` processes on a machine without a GPU would not know of each other.
+    # Without `cpu`, processes on a machine without a GPU would not find each other.
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     on_cpu = device == "cpu" or (several and not has_gpu)
-    # A process may have to wait long for one that met slow videos.
+    # A process may have to wait long for another one with slow videos.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=6))
     return Accelerator(cpu=on_cpu, kwargs_handlers=[patience])

@@ -1,4 +1,4 @@
-"""The words of each measurement: its section of the model card, in Markdown."""
+"""The text of each measurement: a section of the model card, in Markdown."""
 
 from ..metrics.reliability import BINS
 from .figures import LEVEL
@@ -23,7 +23,7 @@ VERDICTS_HEAD = (
 
 
 def evaluation_section(report: dict) -> str:
-    """Of the JSON that `evaluate` writes."""
+    """Return the section for the JSON of `evaluate`."""
     ranking, verdicts, probabilities, methods = [], [], [], []
     for result in report["results"]:
         who = (result["model"], result["collection"])
@@ -155,7 +155,7 @@ def evaluation_section(report: dict) -> str:
 
 
 def _false_alarms_parts(results: list[dict]) -> list[str]:
-    """Genuine videos called fake, by origin and by size of the face; nothing without verdicts."""
+    """Tabulate genuine videos called fake, by origin and face size; empty without verdicts."""
     rows = [
         (result["model"], result["collection"], what, name, figure["trials"], figure)
         for result in results
@@ -176,7 +176,7 @@ def _false_alarms_parts(results: list[dict]) -> list[str]:
 
 
 def robustness_section(report: dict) -> str:
-    """Of the JSON that `evaluate --robustness` writes."""
+    """Return the section for the JSON of `evaluate --robustness`."""
     parts = [
         "## Robustness",
         "What was measured: the video AUC after seven distortions at five levels (after "
@@ -205,7 +205,7 @@ def robustness_section(report: dict) -> str:
 
 
 def calibration_section(report: dict) -> str:
-    """Of the JSON that `calibrate` writes."""
+    """Return the section for the JSON of `calibrate`."""
     found = report["calibration"]
     before, after, held = found["before"], found["after"], found["held_out"]
 
@@ -272,7 +272,7 @@ def calibration_section(report: dict) -> str:
 
 
 def probe_section(report: dict) -> str:
-    """Of the JSON that `probe-identity` writes."""
+    """Return the section for the JSON of `probe-identity`."""
     rows = [
         (
             row["features"],
@@ -308,7 +308,7 @@ def probe_section(report: dict) -> str:
 
 
 def localisation_section(report: dict) -> str:
-    """Of the JSON that `evaluate --localisation` writes."""
+    """Return the section for the JSON of `evaluate --localisation`."""
     data = report["collection"]
     parts = [
         "## Localisation",
@@ -369,7 +369,7 @@ def localisation_section(report: dict) -> str:
 
 
 def false_alarms_section(report: dict) -> str:
-    """Of the JSON that `evaluate --false-alarms` writes."""
+    """Return the section for the JSON of `evaluate --false-alarms`."""
     data, verdicts, limits = report["collection"], report["verdicts"], report["thresholds"]
     return _joined(
         [
