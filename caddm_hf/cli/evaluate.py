@@ -17,15 +17,15 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
         EvaluateOptions,
         "measure how well a model tells fake from genuine",
         "Score frame collections or folders of videos and write the figures with their intervals: "
-        "evaluation.json, .png and .md, and scores.parquet. An interrupted run goes on where it "
-        "stopped. Several processes: accelerate launch -m caddm_hf evaluate ...",
+        "evaluation.json, .png and .md, and scores.parquet. The same command resumes an "
+        "interrupted run. Several processes: accelerate launch -m caddm_hf evaluate ...",
     )
     _add(
         commands,
         "calibrate",
         CalibrateOptions,
         "fit a model's calibration and thresholds on a validation collection",
-        "Fit temperature and bias, and thresholds that keep stated error rates, on data the model "
+        "Fit temperature, bias, and thresholds that keep stated error rates, on data the model "
         "was not trained on, and store them in the model's config.json, which the detector reads. "
         "Writes calibration.json, .png and .md.",
     )

@@ -34,28 +34,28 @@ class ExportOptions:
     )
     revision: str | None = option("branch, tag or commit of the model on the Hub", None)
     int8: bool = option(
-        "quantise the convolutions, and print what that changes in AUC; needs --data",
+        "quantise the convolutions, and print the change in AUC; needs --data",
         False,
         group=INT8,
     )
     data: str | None = option(
-        "frame collection or folder of videos: some of its videos give the ranges of values, the "
-        "AUC is measured on the others",
+        "frame collection or folder of videos: some videos supply the ranges of values, the AUC "
+        "is measured on the others",
         None,
         metavar="COLLECTION",
         group=INT8,
     )
-    split: str | None = option("of a collection", None, choices=SPLITS, group=INT8)
+    split: str | None = option("split of the collection", None, choices=SPLITS, group=INT8)
     max_videos: int = option(
-        "look at no more videos, drawn at random, half of each class (default 400)",
+        "use at most N videos, drawn at random, half of each class (default 400)",
         400,
         low=4,
         high=MOST,
         metavar="N",
         group=INT8,
     )
-    frames: int = option("of a video (default 8)", 8, low=1, high=4096, metavar="N", group=INT8)
-    seed: int = option("of what is drawn (default 0)", 0, metavar="N", group=INT8)
+    frames: int = option("per video (default 8)", 8, low=1, high=4096, metavar="N", group=INT8)
+    seed: int = option("of the random choice (default 0)", 0, metavar="N", group=INT8)
 
 
 def add_export_parser(commands: argparse._SubParsersAction) -> None:
@@ -63,8 +63,8 @@ def add_export_parser(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "export",
         help="write a model's network to an ONNX file, which runs faster on a CPU",
-        description="Export the network to ONNX and check that it answers like torch. The file "
-        "is used by `score` if it is beside the weights or in the cache.",
+        description="Export the network to ONNX and compare its output with torch. `score` uses "
+        "the file if it is beside the weights or in the cache.",
         epilog="docs/speed.md has the measured speeds.",
     )
     add_options(parser, ExportOptions)
