@@ -165,7 +165,7 @@ def expand_videos(inputs: Iterable[str]) -> list[str]:
     """Expand files, http(s) URLs, folders and globs, local or fsspec, to a list of files.
 
     Raises:
-        ValueError: an input has no media files or cannot be opened; one sentence says which.
+        ValueError: an input has no media files or cannot be opened; the message names it.
     """
     from ..media.names import MEDIA_SUFFIXES
 

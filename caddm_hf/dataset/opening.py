@@ -158,7 +158,7 @@ def open_rows(
         any_split: use a training split if there is no other.
 
     Raises:
-        FrameDataError: the collection cannot be used; one sentence says why.
+        FrameDataError: the collection cannot be used; the message is one sentence.
     """
     default = (*MEASURED_SPLITS, "train") if any_split else MEASURED_SPLITS
     try:

@@ -1,6 +1,6 @@
 """Video in, report out.
 
-    config          DetectionConfig: how videos are looked at
+    config          DetectionConfig: settings of the detector
     guarded         the detector in a guarded worker process
     pipeline        the task of transformers' pipelines
     provenance      the file, model and settings behind a report

@@ -33,7 +33,7 @@ class DetectionConfig:
         max_faces_per_frame: score at most this many faces of a frame, the largest ones.
         face_search_side: frames are shrunk to this longer side before faces are searched for. A
             frame without faces is searched again at twice the size.
-        least_face_confidence: ignore faces of which the face detector is less sure.
+        least_face_confidence: of the face detector; less certain faces are ignored.
         batch_size: face crops scored together.
         thresholds: used instead of the checkpoint's.
         second_look: where and how densely to sample again; `None` for no second look.

@@ -59,7 +59,7 @@ class DetectorSource:
         """Load the detector, in a worker.
 
         Raises:
-            ValueError: the detector cannot be used; one sentence says why.
+            ValueError: the detector cannot be used; the message is one sentence.
         """
         # Only workers need torch, and loading it takes seconds.
         import torch
@@ -147,7 +147,7 @@ class GuardedDetector:
         """Wait until the detector is loaded, and return facts about it.
 
         Raises:
-            StartError: the detector cannot be used; one sentence says why.
+            StartError: the detector cannot be used; the message is one sentence.
         """
         match self._workers.facts():
             case {
@@ -181,8 +181,8 @@ class GuardedDetector:
             stop: setting it ends the work within seconds.
 
         Raises:
-            MediaError: the file cannot be used; one sentence says why. `WorkerLostError` if the
-                worker was lost.
+            MediaError: the file cannot be used; the message is one sentence.
+            WorkerLostError: a MediaError; the worker was lost.
             JobStoppedError: `stop` was set, or the detector was closed.
             JobFailedError: an unexpected exception, or the worker did not return a report.
             StartError: the detector cannot be loaded.

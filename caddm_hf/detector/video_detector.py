@@ -109,7 +109,7 @@ class VideoDetector:
             backend: as in `open_network`.
 
         Raises:
-            ModelError: the model cannot be used; one sentence says why.
+            ModelError: the model cannot be used; the message is one sentence.
         """
         loaded = load_model(bundled_model() if model_id is None else model_id, **options)
         return cls(loaded, config, device, open_network(loaded, device, backend))
@@ -148,7 +148,7 @@ class VideoDetector:
             name: of the video in the report; by default its path or URL.
 
         Raises:
-            MediaError: the file cannot be used; one sentence says why.
+            MediaError: the file cannot be used; the message is one sentence.
         """
         tell = progress or _ignore_progress
         at_once = self.network.calls_at_once

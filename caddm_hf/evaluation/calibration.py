@@ -140,7 +140,7 @@ def fit_video_scaling(videos: VideoLogits, prior: float | None = None) -> LogitS
         prior: the share of fakes that probabilities assume; None for that of the videos.
 
     Raises:
-        FrameDataError: no temperature above 0 is best; one sentence says why.
+        FrameDataError: no temperature above 0 is best; the message is one sentence.
     """
     try:
         weights = videos.weights(prior)
@@ -180,7 +180,7 @@ def calibrate_table(
         by_domain: give domains equal weight, and keep the rate in the worst domain.
 
     Raises:
-        FrameDataError: the scores cannot be calibrated; one sentence says why.
+        FrameDataError: the scores cannot be calibrated; the message is one sentence.
     """
     logits = video_logits(table, by_domain)
     scaling = fit_video_scaling(logits, prior)

@@ -313,7 +313,7 @@ def open_evaluation_data(name: str, frames: int = 32, split: str | None = None) 
         split: of a collection; by default test, else validation.
 
     Raises:
-        FrameDataError: the data cannot be used; one sentence says why.
+        FrameDataError: the data cannot be used; the message is one sentence.
     """
     path = Path(name)
     if path.is_dir() and not any(path.rglob("*.parquet")):

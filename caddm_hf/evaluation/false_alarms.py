@@ -50,7 +50,7 @@ def measure_false_alarms(loaded: LoadedModel, name: str, options: EvaluateOption
         options: of the command line.
 
     Raises:
-        FrameDataError: the data cannot be used; one sentence says why.
+        FrameDataError: the data cannot be used; the message is one sentence.
     """
     thresholds = thresholds_of(name, loaded, options.false_positive_rate)
     needed = ("image",) if options.all_genuine else ("image", "label")

@@ -30,7 +30,7 @@ def measure_heatmaps(loaded: LoadedModel, name: str, options: EvaluateOptions) -
     """Make swaps, and measure localisation on them.
 
     Raises:
-        FrameDataError: the data cannot be used; one sentence says why.
+        FrameDataError: the data cannot be used; the message is one sentence.
     """
     needed = ("image",) if options.all_genuine else ("image", "label", "video_id")
     rows = open_rows(options.data[0], needed, options.split, any_split=options.all_genuine)

@@ -43,7 +43,7 @@ def probe_features(
     """Run the identity probe and return its report.
 
     Raises:
-        FrameDataError, WeightsError: data or weights cannot be used; one sentence says why.
+        FrameDataError, WeightsError: data or weights cannot be used; the message is one sentence.
     """
     column = options.identity_column
     rows = open_rows(options.data, ("image", column), options.split, any_split=True)

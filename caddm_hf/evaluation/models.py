@@ -18,7 +18,7 @@ def open_model(name: str | None, revision: str | None) -> tuple[LoadedModel, Pat
         revision: of a Hub id.
 
     Raises:
-        ModelError: the model cannot be used; one sentence says why.
+        ModelError: the model cannot be used; the message is one sentence.
     """
     if name is None:
         name = str(bundled_model())

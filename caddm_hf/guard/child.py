@@ -75,7 +75,7 @@ def run_worker(
     Args:
         connection: to the parent.
         load: called once; its result is called with each job.
-        folder: for temporary files; deleted when the parent exits, for whatever reason.
+        folder: for temporary files; deleted whenever the parent exits.
         limits: enforced by the parent. The worker itself limits allocations after loading (Linux),
             and the time of a job in case the parent is gone.
         keep_secrets: whether jobs need the secrets in the environment, too.

@@ -142,7 +142,7 @@ def open_network(
         backend: one of `BACKENDS`.
 
     Raises:
-        ModelError: the requested backend cannot be used; one sentence says why.
+        ModelError: the requested backend cannot be used; the message is one sentence.
     """
     if backend not in BACKENDS:
         raise ModelError(f"There is no backend '{backend}': choose from {', '.join(BACKENDS)}.")

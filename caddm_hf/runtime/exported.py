@@ -124,7 +124,7 @@ def read_exported(path: Path, loaded: LoadedModel, model_fingerprint: str) -> Ex
         model_fingerprint: of that model.
 
     Raises:
-        ModelError: the file cannot be used; one sentence says why.
+        ModelError: the file cannot be used; the message is one sentence.
     """
     import onnx
     from google.protobuf.message import DecodeError

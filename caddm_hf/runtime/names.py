@@ -15,6 +15,6 @@ BACKENDS = (
 def describe_backends() -> str:
     """Return the help text of the option `--backend`."""
     return (
-        "what computes the network: torch, onnx or openvino (auto: the fastest that is "
+        "runtime of the network: torch, onnx or openvino (auto: the fastest that is "
         f"installed), or one of {', '.join(name for name in BACKENDS if '-' in name)}"
     )
