@@ -85,8 +85,8 @@ def _add_camera(file: gr.File) -> None:
     with gr.Accordion("Record with the camera", open=False, elem_id="camera"):
         recorded = gr.Video(
             sources=["webcam"],
-            # With sound left in and nothing mirrored Gradio hands the recording on as it is; for
-            # anything else it would need an ffmpeg program.
+            # With sound and without mirroring, Gradio passes the recording on unchanged; otherwise
+            # it would need an ffmpeg program.
             include_audio=True,
             webcam_options=gr.WebcamOptions(mirror=False),
             show_label=False,
