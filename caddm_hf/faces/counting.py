@@ -1,9 +1,9 @@
 """Which faces count for a verdict, and why the others do not.
 
 A face counts when it is surely a face, turned to the camera, and large and sharp enough for the
-model. A person's faces count only if the person is surely one: the face search is sure of most of
-them, their five points lie as a face's do, and the person stays while the scene does. A patch of
-light that is taken for a face comes and goes.
+model. A person's faces count only if they are surely faces: most have a high confidence and
+plausible points, and the person is seen throughout a scene. A patch of light that was mistaken for
+a face is detected in some frames only.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ class JudgingRules:
         least_face_px: smaller faces (longer side of the box) do not count.
         least_frames: a person with fewer faces that count gets no verdict.
         least_sharpness: less sharp faces do not count; in [0, 1], see `faces.sharpness`.
-        least_confidence: of the face search, as the median over a person's faces.
-        least_seen_share: of the frames from a person's first to last in each scene, those in
-            which the person must be seen.
+        least_confidence: least median confidence of the detector over a person's faces.
+        least_seen_share: least share of frames with the person, from the first to the last such
+            frame of each scene.
     """
 
     least_face_px: float = 48.0
@@ -46,12 +46,12 @@ class JudgingRules:
 
 @dataclass(frozen=True)
 class FaceFacts:
-    """What decides whether a face counts.
+    """The facts that decide whether a face counts.
 
     Attributes:
         size_px: longer side of the box, pixels of the frame.
-        confidence: of the face search, in [0, 1].
-        fault: of its five points, if any.
+        confidence: confidence of the detector, in [0, 1].
+        fault: fault of the five points, if any.
         sharpness: in [0, 1].
     """
 
@@ -64,12 +64,12 @@ class FaceFacts:
 def is_surely_a_face(
     faces: Sequence[FaceFacts], seen_share: float, rules: JudgingRules = JudgingRules()
 ) -> bool:
-    """Whether a person is one, and no other thing that the face search took for a face.
+    """Whether the faces of a person are surely faces, and not false detections.
 
     Args:
-        faces: of one person; at least one.
-        seen_share: of the frames in which the person could be seen, in [0, 1].
-        rules: to go by.
+        faces: faces of one person; at least one.
+        seen_share: share of the possible frames in which the person is seen, in [0, 1].
+        rules: the limits.
     """
     odd = sum(face.fault is PointFault.NOT_A_FACE for face in faces)
     confidence = float(np.median([face.confidence for face in faces]))
@@ -87,10 +87,10 @@ def face_doubt(
 
     Args:
         face: one face of a person.
-        surely_a_face: whether the person is one.
-        rules: to go by.
+        surely_a_face: result of `is_surely_a_face` for the person.
+        rules: the limits.
     """
-    # First, because small faces are looked for in some frames only: they are seen too seldom.
+    # First, because small faces are searched for in some frames only, so their seen share is low.
     if face.size_px < rules.least_face_px:
         return FaceDoubt.TOO_SMALL
     if not surely_a_face or face.fault is PointFault.NOT_A_FACE:

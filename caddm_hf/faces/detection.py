@@ -131,7 +131,7 @@ class FaceDetector:
     def search(
         self, frames_rgb: Sequence[np.ndarray], still: bool = False
     ) -> list[list[DetectedFace]]:
-        """Find the faces of each frame, as serving and data preparation do.
+        """Find the faces of each frame; used for both inference and data preparation.
 
         Windows for faces too small to matter take most of the time. If the first frame has a face
         that matters, small faces are searched for only in this frame, and in frames without a

@@ -1,7 +1,7 @@
-"""Who a video is about: its main people, whose faces decide, and bystanders, who do not.
+"""Divide the people of a video into main people, who decide the verdict, and bystanders.
 
-A face in the background is small and seen briefly, and the more of them there are the likelier one
-of them looks forged by chance. So a bystander never decides on a video.
+Faces in the background are small and seen briefly. The more there are, the likelier one of them
+looks forged by chance. So a bystander never decides the verdict.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ import numpy as np
 # An extra behind two speakers is less than half as large; two people who talk to each other,
 # one nearer to the camera, are not.
 LEAST_SIZE_SHARE = 0.5
-# Of three people who are shown in turn each is still a main person.
+# If three people are shown in turn, each of them is a main person.
 LEAST_TIME_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
 class Presence:
-    """How a person is there in a video.
+    """The presence of a person in a video.
 
     Attributes:
-        sizes_px: the face's longer side in each evenly spread frame it was seen in; at least one.
+        sizes_px: the face's longer side in each evenly spread frame with the face; at least one.
         is_face: whether this is surely a face.
     """
 
@@ -30,12 +30,12 @@ class Presence:
 
 
 def find_main_people(people: Sequence[Presence]) -> list[bool]:
-    """For each person whether they are a main person.
+    """Return for each person whether they are a main person.
 
-    Main people are seen in at least a third as many frames as whoever is seen most, and their
-    face is at least half as large (by its median) as the largest of those. What is not surely a
-    face neither is a main person nor sets the measure. Where nobody is surely a face, nobody is
-    a bystander.
+    Main people are seen in at least a third as many frames as the person seen most. Among these,
+    their median face size is at least half of the largest. Detections that are not surely faces
+    are never main people and are ignored in both comparisons. If nobody is surely a face, everybody
+    is a main person.
     """
     faces = [person for person in people if person.is_face]
     if not faces:

@@ -1,7 +1,7 @@
-"""Whether five points lie as those of a face do, and how far that face is turned away.
+"""Check that five points are arranged like those of a face, and how far the face is turned.
 
-A face search also finds faces in patches of light, dark blobs and the backs of heads, and gives
-each its five points. Those points seldom keep the order and the proportions of a face.
+The detector also reports patches of light, dark blobs and the backs of heads as faces with five
+points. These points seldom have the order and the proportions of a face.
 
 Points are (5, 2), xy in pixels: left eye, right eye, nose tip, left and right mouth corner.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from ..model.face_alignment import fit_similarity, invert_matrix, transform_points
 from .landmarks import MEAN_FIVE_XYZ
 
-# Limits; how they were chosen stands in docs/report.md.
+# Limits; docs/report.md describes their choice.
 MOST_RESIDUAL = 0.2
 MOST_ROLL_DEGREES = 45.0
 NOSE_DOWN = (0.2, 0.9)
@@ -32,17 +32,17 @@ class PointFault(StrEnum):
 
 @dataclass(frozen=True)
 class PointGeometry:
-    """How five points compare with a mean face, in units of its eye distance.
+    """Measures of five points relative to a mean face, in units of its eye distance.
 
     Attributes:
         residual: root mean square distance of the points from the mean face's, after the best
             similarity and a turn of the head.
-        turn: how far the nose lies beside the line from between the eyes to between the mouth
-            corners, over the wider half of the face: 0 in front, 1 where it reaches an eye.
-        eyes_apart: distance between the eyes, over the distance from eyes to mouth.
-        eyes_in_box: the same distance, over the width of the face's box.
-        roll_degrees: how far the line through the eyes is from level, 0 to 180.
-        nose_down: where the nose lies between the eyes (0) and the mouth (1).
+        turn: distance of the nose from the line between the centres of eyes and mouth, divided
+            by the wider half of the face: 0 for a frontal face, 1 if the nose reaches an eye.
+        eyes_apart: distance between the eyes divided by the distance from eyes to mouth.
+        eyes_in_box: distance between the eyes divided by the width of the face's box.
+        roll_degrees: angle of the line through the eyes from horizontal, 0 to 180.
+        nose_down: position of the nose between the eyes (0) and the mouth (1).
     """
 
     residual: float
@@ -61,7 +61,7 @@ def point_geometry(points_xy: np.ndarray, box_xyxy: np.ndarray) -> PointGeometry
         box_xyxy: (4,) box of the face, in the same pixels.
 
     Returns:
-        The measures, or None where the eyes or the eyes and the mouth coincide.
+        The measures, or None if the eyes, or the eyes and the mouth, coincide.
     """
     points_xy = np.asarray(points_xy, np.float64)
     box_xyxy = np.asarray(box_xyxy, np.float64)
@@ -78,7 +78,7 @@ def point_geometry(points_xy: np.ndarray, box_xyxy: np.ndarray) -> PointGeometry
     depth_and_one = np.column_stack([MEAN_FIVE_XYZ[:, 2], np.ones(5)])
     by_depth, *_ = np.linalg.lstsq(depth_and_one, rest, rcond=None)
     residual = float(np.sqrt(np.mean((rest - depth_and_one @ by_depth) ** 2)))
-    # Beside the middle line, and along it, in units of its length.
+    # Coordinates across and along the middle line, in units of its length.
     nose = points_xy[2] - eyes
     nose_down = float(nose @ down) / length**2
     on_line = eyes + nose_down * down
@@ -95,9 +95,9 @@ def point_geometry(points_xy: np.ndarray, box_xyxy: np.ndarray) -> PointGeometry
 
 
 def point_fault(points_xy: np.ndarray, box_xyxy: np.ndarray) -> PointFault | None:
-    """What keeps a face from being judged, going by its five points; None for nothing.
+    """Return the fault of a face's five points that prevents a judgement, or None.
 
-    Args: as of `point_geometry`.
+    Arguments as of `point_geometry`.
     """
     measured = point_geometry(points_xy, box_xyxy)
     if (

@@ -1,34 +1,33 @@
-"""How sharp a face is at the size it had in the frame, whatever size it was brought to."""
+"""Sharpness of a face at its size in the frame, independent of the crop's size."""
 
 import math
 
 import cv2
 import numpy as np
 
-# Sides of the window, as shares of the crop, that hold the face and little else.
+# Start and end of the window, as shares of the crop, that contains little but the face.
 FACE_WINDOW = (0.2, 0.8)
-BLUR_PX = 9  # width of the averaging that a blurred picture hardly notices
+BLUR_PX = 9  # width of the averaging, which hardly changes a blurred picture
 SMALLEST_SIDE_PX = 24  # below this the averaging would cover the face
 
 
 def face_sharpness(crop_rgb: np.ndarray, alignment: np.ndarray) -> float:
-    """The share of a face's fine detail that further blurring would take away.
+    """Return the share of a face's fine detail that further blurring would remove.
 
     Crete et al. 2007 ("The blur effect: perception and estimation with a new no-reference
     perceptual blur metric"): blur the picture and compare the differences of neighbouring pixels
-    before and after. A blurred picture changes little. The measure needs no unit, and contrast
-    and brightness cancel out.
+    before and after. A blurred picture changes little. The measure has no unit, and contrast and
+    brightness cancel out.
 
-    A crop that was enlarged is brought back to the face's own pixels first, so that enlarging
-    alone makes no face less sharp. A crop that was made smaller is taken as it is, since the
-    network sees no more than that.
+    An enlarged crop is first shrunk to the face's own pixels, so that enlarging alone makes no
+    face less sharp. A reduced crop is measured unchanged, because the network sees no more detail.
 
     Args:
         crop_rgb: (S, S, 3) uint8, the aligned crop.
         alignment: (2, 3), frame to crop.
 
     Returns:
-        in [0, 1]: 0 has no detail, 1 is noise from pixel to pixel; the lesser of both directions.
+        in [0, 1]: 0 is no detail, 1 is noise from pixel to pixel; the minimum of both directions.
     """
     side = crop_rgb.shape[0]
     zoom = math.sqrt(abs(float(np.linalg.det(alignment[:, :2]))))
@@ -42,7 +41,7 @@ def face_sharpness(crop_rgb: np.ndarray, alignment: np.ndarray) -> float:
 
 
 def _lost_detail(values: np.ndarray, axis: int, window: slice) -> float:
-    """What blurring along an axis takes away of the differences inside a window, as a share."""
+    """Share of the differences inside a window that blurring along an axis removes."""
     kernel = (1, BLUR_PX) if axis == 0 else (BLUR_PX, 1)  # OpenCV: (width, height)
     blurred = cv2.blur(values, kernel)
     before = np.abs(np.diff(values, axis=axis))[window, window]

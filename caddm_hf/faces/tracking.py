@@ -59,10 +59,10 @@ class TrackedPerson:
 
     @property
     def seen_share(self) -> float:
-        """Of the frames from first to last in each scene, the share the person is seen in.
+        """The share of frames with the person, from the first to the last such frame of each scene.
 
-        A scene without the person does not count: somebody shown in turn with somebody else is
-        there all the time that they can be. In (0, 1].
+        Scenes without the person do not count, so two people who are shown in turn can each have
+        a share of 1. In (0, 1].
         """
         positions: dict[int, list[int]] = {}
         for position, scene in self.scenes.items():
@@ -123,16 +123,16 @@ class FaceTracker:
     def recognise(
         self, frame_rgb: np.ndarray, faces: list[DetectedFace], near: Sequence[int]
     ) -> dict[int, int]:
-        """Which people are in a frame between those taken; nobody is joined or added.
+        """Recognise people in a frame between those added; nobody is joined or added.
 
         Args:
             frame_rgb: (H, W, 3) uint8.
-            faces: the faces found in it.
-            near: positions of the taken frames next to it in time. Where they show the same
-                scene, the place of a face counts as well as its looks.
+            faces: the faces found in the frame.
+            near: positions of the added frames next to this frame in time. If they show the same
+                scene, the place of a face counts as well as its appearance.
 
         Returns:
-            position in `faces` -> position in `people`, of the faces that belong to somebody.
+            position in `faces` -> position in `people`, for the faces that were recognised.
         """
         thumbnail = _thumbnail(frame_rgb)
         near = [place for place in near if float(self._thumbnails[place] @ thumbnail) >= SAME_SCENE]
@@ -153,10 +153,10 @@ class FaceTracker:
 
 
 def _assigned(scores: np.ndarray) -> dict[int, int]:
-    """Row -> column of the best assignment of (N, M) scores; too low ones stay unassigned."""
+    """Row -> column of the best assignment of (N, M) scores; low scores stay unassigned."""
     if not scores.size:
         return {}
-    # Scores too low to join must not draw an assignment their way.
+    # Scores too low to join must not influence the assignment.
     scores = np.where(scores < JOIN_SCORE, 0.0, scores)
     pairs = zip(*linear_sum_assignment(-scores), strict=True)
     return {int(row): int(column) for row, column in pairs if scores[row, column] > 0}
