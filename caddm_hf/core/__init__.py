@@ -1,4 +1,4 @@
-"""What every package may use: atomic files, errors, heartbeats.
+"""Basics that every package may use: atomic files, errors, heartbeats.
 
     atomic_files    files and folders that are complete or absent
     errors          UserError, whose message is one sentence for the user; first line of any error
@@ -7,7 +7,7 @@
     liveness        heartbeats of long work, and where it can be stopped
     memory          returns freed memory to the system
     options         options of a command as the fields of a dataclass
-    random_streams  no two uses of randomness draw the same numbers
+    random_streams  a stream of random numbers for each use
     versions        versions of installed packages
 
 Tests bear the modules' names, except: atomic_files and errors: reliability/test_faults_disk.py.

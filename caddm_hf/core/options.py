@@ -1,12 +1,11 @@
-"""Options of a command as the fields of a dataclass, stated once, with their help.
+"""Options of a command as the fields of a dataclass, with their help.
 
     @dataclass(kw_only=True)
     class Options:
         frames: int = option("frames of a video at most", 32, low=1)
 
-`cli.arguments` makes the command line of such a class. `transformers` has the same
-(`HfArgumentParser`, which training uses), but its import alone takes a second, and `--help` is to
-answer at once.
+`cli.arguments` derives the command line from such a class. `HfArgumentParser` of `transformers`,
+which training uses, does the same, but importing it takes a second, which would delay `--help`.
 """
 
 from collections.abc import Sequence
@@ -34,12 +33,12 @@ def option(
     Args:
         help: shown by `--help`.
         default: without one, the option must be given. A list is copied.
-        metavar: what stands for the value in the help.
+        metavar: placeholder of the value in the help.
         low, high: bounds of a whole number.
         is_share: whether the number must lie between 0 and 1, both excluded.
         choices: the allowed words.
         positional: whether the value is given without the option's name.
-        exclusive: options of one such name cannot be given together.
+        exclusive: options with the same name here cannot be given together.
         group: title under which the help lists the option.
     """
     metadata = {

@@ -1,7 +1,7 @@
 """The streams of random numbers that a seed is divided into.
 
 Each use of randomness has a stream, so that no two uses draw the same numbers. The numbers of the
-streams must stay what they are: they decide the samples and figures of every seed.
+streams must not change: they decide the samples and figures of every seed.
 """
 
 from enum import IntEnum, unique
@@ -11,7 +11,7 @@ import numpy as np
 
 @unique
 class RandomStream(IntEnum):
-    """What random numbers are drawn for."""
+    """The uses of random numbers."""
 
     ORDER = 1  # of the rows of an epoch
     SAMPLE = 2  # everything random in a training sample
@@ -26,8 +26,8 @@ def random_generator(seed: int, stream: RandomStream, *numbers: int) -> np.rando
     """Return the generator of one stream.
 
     Args:
-        seed: of the run, at least 0.
-        stream: what the numbers are for.
-        numbers: which one of the stream's many generators, such as epoch and position.
+        seed: seed of the run, at least 0.
+        stream: use of the numbers.
+        numbers: identify a generator of the stream, such as epoch and position.
     """
     return np.random.default_rng([seed, int(stream), *numbers])

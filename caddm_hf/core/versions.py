@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the versions of Python and of those packages that are installed."""
+    """Return the versions of Python and of the installed ones of these packages."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
