@@ -1,6 +1,6 @@
 """The web page: `python app.py`, then open the address it prints.
 
-Gives the page to whoever can reach it; by default that is this machine alone.
+By default, only this machine can reach the page.
 """
 
 import argparse
@@ -19,20 +19,20 @@ from caddm_hf.runtime.names import BACKENDS, describe_backends
 
 EPILOG = (
     "Without --host and --share only this machine can reach the page. Set "
-    "CADDM_PAGE_LOGIN=name:password to ask visitors for it. GRADIO_SERVER_NAME and "
-    "GRADIO_SERVER_PORT serve as --host and --port where those are not given."
+    "CADDM_PAGE_LOGIN=name:password to require a login. GRADIO_SERVER_NAME and "
+    "GRADIO_SERVER_PORT are the defaults of --host and --port."
 )
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]")
 NO_MCP = (
     "error: --mcp needs packages that are not installed: pip install 'gradio[mcp]', or leave "
     "--mcp out"
 )
-# Seconds that open pages may delay the end.
+# Seconds that open pages may delay the shutdown.
 GRACE_S = 1
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The options; kept apart from the page, whose imports take seconds."""
+    """Return the parser; it does not import the page, which takes seconds."""
     parser = Parser(
         prog="python app.py", description="Serve the deepfake check as a web page.", epilog=EPILOG
     )
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--any-model",
         action="store_true",
-        help="let visitors name any folder or Hub id (in any case where only this machine can "
+        help="let visitors name any folder or Hub id (always allowed if only this machine can "
         "reach the page)",
     )
     parser.add_argument(
@@ -63,14 +63,14 @@ def build_parser() -> argparse.ArgumentParser:
         type=whole_number(8, 96),
         default=32,
         metavar="N",
-        help="looked at by default (32)",
+        help="frames sampled by default (32)",
     )
     parser.add_argument(
         "--at-once",
         type=whole_number(1),
         default=1,
         metavar="N",
-        help="checks at the same time, each in a process with a model of its own (default 1)",
+        help="checks at the same time, each in a process with its own model (default 1)",
     )
     parser.add_argument(
         "--longest-line",
@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=whole_number(1),
         default=4,
         metavar="GB",
-        help="memory of such a process (default 4)",
+        help="memory of each such process (default 4)",
     )
     parser.add_argument(
         "--max-seconds",
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=whole_number(1),
         default=500,
         metavar="MB",
-        help="largest file taken (default 500)",
+        help="largest accepted file (default 500)",
     )
     parser.add_argument(
         "--share", action="store_true", help="also open a public address through Gradio's servers"
@@ -112,10 +112,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def login_from(text: str | None) -> tuple[str, str] | None:
-    """`name:password` as a pair; None where none is wanted.
+    """Split `name:password` into a pair; None without a login.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: `text` is not of that form.
     """
     if not text:
         return None
@@ -126,7 +126,7 @@ def login_from(text: str | None) -> tuple[str, str] | None:
 
 
 def only_here(options: argparse.Namespace) -> bool:
-    """Whether nobody but this machine can reach the page."""
+    """Whether only this machine can reach the page."""
     host = options.host or os.environ.get("GRADIO_SERVER_NAME") or LOCAL_HOSTS[0]
     return host in LOCAL_HOSTS and not options.share
 
@@ -135,9 +135,9 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
     """Serve the page until interrupted; returns the exit status.
 
     Args:
-        options: of `build_parser`.
-        login: name and password visitors must give.
-        folder: for everything written: uploads, examples, what visitors download.
+        options: options of `build_parser`.
+        login: name and password that visitors must enter; None for no login.
+        folder: folder of all written files: uploads, examples, downloads.
     """
     # Gradio reads these when it is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -154,7 +154,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
         memory_bytes=options.max_memory_gb * 2**30, job_s=float(options.max_seconds)
     )
     if os.environ.get("SPACES_ZERO_GPU"):
-        # Only this process is lent the GPU, and `spaces` wants to come before torch.
+        # Only this process gets the GPU; `spaces` must be imported before torch.
         import spaces  # noqa: F401
 
         from caddm_hf.page.runners import LocalRunner
@@ -195,7 +195,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
         at_the_end.callback(kept.close)
         line = Line(options.at_once, options.longest_line)
         page = build_page(models, facts, examples, line, kept)
-        # Whoever waits holds one of Gradio's own places; it must not be what limits.
+        # Each waiting visitor holds one of Gradio's threads, so there must be enough of them.
         places = options.at_once + options.longest_line + 50
         try:
             page.queue(default_concurrency_limit=4).launch(
@@ -208,14 +208,14 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
                 mcp_server=options.mcp,
                 theme=page_theme(),
                 css=page_css(),
-                # Gradio's own "Settings" would be taken for the page's.
+                # Gradio's own "Settings" could be mistaken for the page's.
                 footer_links=["api"],
-                # Neither results nor file names of an investigation stay in the browser.
+                # Keep results and file names of an investigation out of the browser's history.
                 run_history=False,
                 ssr_mode=False,
                 prevent_thread_lock=True,
             )
-        except ImportError:  # of another version than Gradio wants
+        except ImportError:  # the package is missing or of an unsuitable version
             print(NO_MCP, file=sys.stderr)
             return WRONG_USE
         except OSError:
@@ -229,7 +229,7 @@ def serve(options: argparse.Namespace, login: tuple[str, str] | None, folder: Pa
             while page.is_running:
                 time.sleep(0.1)
         finally:
-            # Whoever still has the page open does not keep the server, nor fill its log.
+            # Visitors with the page open must not delay the shutdown or fill the log.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             page.server.config.timeout_graceful_shutdown = GRACE_S
             page.close(verbose=False)
@@ -248,7 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.mcp and importlib.util.find_spec("mcp") is None:
         print(NO_MCP, file=sys.stderr)
         return WRONG_USE
-    # A stop ends like Ctrl-C, so that what visitors uploaded is deleted.
+    # Handle SIGTERM like Ctrl-C, so that uploads are deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="caddm-page-") as folder:
         before, tempfile.tempdir = tempfile.tempdir, folder  # what is written goes with it
@@ -264,5 +264,5 @@ if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is closed and deleted; taking the interpreter apart with all its libraries takes seconds.
+    # Everything is closed and deleted; a normal exit of the interpreter would take seconds.
     os._exit(status)

@@ -1,11 +1,11 @@
-"""Train a CADDM detector: a frame collection goes in, an evaluated model folder comes out.
+"""Train a CADDM detector: from a frame collection to an evaluated model folder.
 
     accelerate launch train_accelerate.py --data DATA --output_dir runs/first
     python train_accelerate.py --help
 
-The story, top to bottom: read the data and lay out the plan of every epoch; make the model;
-go on from a checkpoint, if there is one; train, evaluate and save; turn the best checkpoint into
-a model folder; push it. See docs/training.md.
+The steps, from top to bottom: read the data and plan every epoch; make the model; resume from a
+checkpoint, if there is one; train, evaluate and save; turn the best checkpoint into a model
+folder; push it. See docs/training.md.
 """
 
 import copy
@@ -21,7 +21,7 @@ from caddm_hf.training.arguments import parse_training_config
 from caddm_hf.training.config import TrainingConfig
 
 if __name__ == "__main__":
-    # Before the imports that take seconds, so that help and mistakes are answered at once.
+    # Before the imports, which take seconds, so that help and errors appear at once.
     parse_training_config()
 
 import numpy as np
@@ -67,10 +67,10 @@ WORKER_ERROR_PREFIX = f"{FrameDataError.__module__}.{FrameDataError.__qualname__
 class TrainingRun:
     """One run, from its options to a model folder.
 
-    Making it checks everything that can be wrong before any work.
+    The constructor checks options, data and model before any work.
 
     Raises:
-        TrainingError, FrameDataError, WeightsError: something is wrong; a sentence says what.
+        TrainingError, FrameDataError, WeightsError: a check failed; the message is one sentence.
     """
 
     def __init__(self, config: TrainingConfig):
@@ -142,12 +142,12 @@ class TrainingRun:
         return math.ceil(config.num_epochs * self.data.epoch_length / config.batch_size)
 
     def _draws_left(self) -> range:
-        """The numbers of the samples still to be made, counted over the whole run."""
+        """The numbers of the samples still to make, counted over the whole run."""
         batch_size = self.config.batch_size
         return range(self.state.step * batch_size, self.last_step * batch_size)
 
     def train(self) -> None:
-        """The steps that are left, with evaluations and checkpoints on the way."""
+        """Run the remaining steps, with evaluations and checkpoints in between."""
         accelerator, config, state = self.accelerator, self.config, self.state
         if accelerator.is_main_process:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -187,10 +187,10 @@ class TrainingRun:
             self.evaluate()
 
     def step(self, batches: Iterator[dict]) -> tuple[torch.Tensor, float]:
-        """One optimiser step.
+        """Run one optimiser step.
 
         Args:
-            batches: this process's, on its device.
+            batches: batches of this process, on its device.
 
         Returns:
             (4,) the `LOSSES` over this process's samples, and the seconds waited for the loader.
@@ -199,7 +199,7 @@ class TrainingRun:
         rate = config.learning_rate_at(step, self.total_steps, self.data.epoch_length)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        # Whatever is random in the network is a function of the step, so no state needs saving.
+        # Randomness in the network is a function of the step, so no state needs saving.
         stream = np.random.SeedSequence([config.seed, step, accelerator.process_index])
         torch.manual_seed(int(stream.generate_state(1)[0]))
         losses, waited = [], 0.0
@@ -248,7 +248,7 @@ class TrainingRun:
             raise self.not_finite("weights are")
 
     def not_finite(self, subject: str) -> TrainingError:
-        """Return the error that ends a diverged run; its message says how to start anew."""
+        """Return the error that ends a diverged run, with advice on a new start."""
         steps = self.checkpoints.steps()
         start = f" and --initial_model {self.checkpoints.path(steps[-1])}" if steps else ""
         return TrainingError(
@@ -273,7 +273,7 @@ class TrainingRun:
         found = [None]
         if accelerator.is_main_process:
             found = [video_metrics(predictions, table, self.config.seed)]
-        (metrics,) = broadcast_object_list(found)  # all processes must agree on what is the best
+        (metrics,) = broadcast_object_list(found)  # all processes must agree on the best one
         state.record(metrics)
         if accelerator.is_main_process:
             interval = metrics["interval"]
@@ -287,13 +287,13 @@ class TrainingRun:
         self.save(lambda folder: predictions.write_csv(table, folder / PREDICTIONS_FILE))
 
     def published(self, averaged: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """What is evaluated and published of averaged weights: with `initial_share`, a mixture."""
+        """Return the weights to evaluate and publish: with `initial_share`, a mixture."""
         if not self.mixed_in:
             return averaged
         return mixed_weights(averaged, self.mixed_in, self.config.initial_share)
 
     def save(self, write_more=None) -> None:
-        """Write a checkpoint, by the first process."""
+        """Write a checkpoint, on the first process only."""
         accelerator, state = self.accelerator, self.state
         counts = accelerator.reduce(self.kinds, "sum").tolist()
         self.kinds.zero_()
@@ -320,7 +320,7 @@ class TrainingRun:
         )
 
     def publish(self) -> None:
-        """Turn the best checkpoint into the model folder, and push it if that is wanted."""
+        """Turn the best checkpoint into the model folder, and push it if requested."""
         if not self.accelerator.is_main_process:
             return
         state, config = self.state, self.config
@@ -378,11 +378,11 @@ def main(arguments: list[str] | None = None) -> int:
         run.publish()
         run.accelerator.end_training()
     except UserError as error:
-        # A loader's worker puts its traceback before the sentence.
+        # In a loader's worker, a traceback precedes the sentence.
         sentence = str(error).strip().splitlines()[-1].removeprefix(WORKER_ERROR_PREFIX)
         print(f"error: {sentence}", file=sys.stderr)
         return status
-    except (OSError, SafetensorError) as error:  # the disk is full, say
+    except (OSError, SafetensorError) as error:  # for example, the disk is full
         reason = " ".join(str(error).split())[:200]
         print(
             f"error: {reason}; once that is mended, --resume_from_checkpoint latest goes on",

@@ -6,9 +6,9 @@
         --out s3://bucket/celeb-frames --engine ray --ray-address auto
     python data_scripts/build_frame_dataset.py folder --root mine --push-to-hub user/name
 
-Broken off, it goes on when the same command is given again. Exit status: 0 when the collection
-is complete, 1 when it is but too many videos failed, 2 when the command or the tree cannot be
-used, 3 when something is still to be done, 130 when it was interrupted.
+After an interruption, the same command resumes. Exit status: 0 if the collection is complete, 1
+if it is complete but too many videos failed, 2 if the command or the tree cannot be used, 3 if
+work remains, 130 after an interruption.
 """
 
 import argparse
@@ -65,7 +65,7 @@ from caddm_hf.preparation.records import (
 
 DATASETS = ("faceforensics", "celeb-df", "dfdc", "dfdc-preview", "folder", "caddm-frames")
 LISTED_FAILURES = 20
-MOST_UNDONE = 5  # jobs that could not be done before the run is given up
+MOST_UNDONE = 5  # failed jobs before the run is given up
 LOCK = ".lock"
 
 
@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
     parser.add_argument(
-        "--root", required=True, metavar="DIR", help="its folder: a path or an fsspec URL"
+        "--root", required=True, metavar="DIR", help="folder of the dataset: a path or fsspec URL"
     )
     parser.add_argument(
         "--out", metavar="DIR", help="folder of the collection: a path or an fsspec URL"
@@ -87,40 +87,40 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--push-to-hub",
         metavar="USER/NAME",
-        help="upload the complete collection, to a private repository if it is made now; without "
-        "--out it is made in the cache of the Hub's client",
+        help="upload the complete collection; a new repository is private. Without --out the "
+        "collection is made in the cache of the Hub's client",
     )
     parser.add_argument(
         "--public",
         action="store_true",
-        help="make the repository public if it is made now; most owners' terms forbid that",
+        help="make a new repository public; most owners' terms forbid that",
     )
     parser.add_argument(
         "--frames",
         type=whole_number(1, 4096),
         default=32,
         metavar="N",
-        help="of each video (default 32)",
+        help="frames of each video (default 32)",
     )
     parser.add_argument(
         "--picture-format",
         choices=PICTURE_FORMATS,
         default="jpeg",
-        help="of the crops: jpeg (quality 95, the default) or png",
+        help="format of the crops: jpeg (quality 95, the default) or png",
     )
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="take only these forgeries")
     parser.add_argument(
-        "--compressions", nargs="+", metavar="NAME", help="take only these, such as c23"
+        "--compressions", nargs="+", metavar="NAME", help="take only these compressions, as c23"
     )
     parser.add_argument(
         "--split",
         choices=SPLITS,
         default="train",
-        help="of a plain folder or folder of frames that does not tell (default train)",
+        help="split of a folder that does not name splits (default train)",
     )
     parser.add_argument("--engine", choices=ENGINES, default="processes")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="videos worked on at once (default: one a core)"
+        "--workers", type=int, metavar="N", help="number of worker processes (default: one a core)"
     )
     parser.add_argument(
         "--ray-address", metavar="ADDRESS", help="existing Ray cluster (default: start one here)"
@@ -130,10 +130,10 @@ def build_parser() -> argparse.ArgumentParser:
         type=_share,
         default=0.02,
         metavar="SHARE",
-        help="of the videos may fail before the exit status says so (default 0.02)",
+        help="share of the videos that may fail with exit status 0 (default 0.02)",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="only say what would be done and what is missing"
+        "--dry-run", action="store_true", help="only print what would be done and what is missing"
     )
     return parser
 
@@ -149,7 +149,7 @@ def list_dataset(name: str, tree: DirFileSystem, split: str) -> Listing:
     """The records of a dataset.
 
     Raises:
-        DatasetError: in one sentence, why the tree cannot be used.
+        DatasetError: the tree cannot be used; the message is one sentence.
     """
     if name == "folder":
         return video_folder.list_records(tree, split)
@@ -169,10 +169,10 @@ def choose_records(
     methods: Sequence[str] | None,
     compressions: Sequence[str] | None,
 ) -> list[VideoRecord]:
-    """The records of some methods and compressions; genuine ones are of every method.
+    """Select the records of some methods and compressions; genuine ones match every method.
 
     Raises:
-        DatasetError: there are no videos of one of them.
+        DatasetError: a method or compression has no videos.
     """
     _check_choice("method", methods, {record.method for record in records})
     _check_choice("compression", compressions, {record.compression for record in records})
@@ -192,7 +192,7 @@ def _check_choice(what: str, chosen: Sequence[str] | None, there: set[str | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status."""
+    """Run the command; returns the exit status."""
     parser = build_parser()
     options = parser.parse_args(arguments)
     if not options.out and not options.push_to_hub and not options.dry_run:
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return UNFINISHED if isinstance(error, EngineError) else WRONG_USE
-    except OSError as error:  # the disk is full, say
+    except OSError as error:  # for example, the disk is full
         print(f"error: {error}; the same command goes on from here", file=sys.stderr)
         return UNFINISHED
     except KeyboardInterrupt:
@@ -248,7 +248,7 @@ def _cache_folder(repo_id: str) -> str:
 
 @contextmanager
 def _locked(collection: Collection) -> Iterator[None]:
-    """Only one run at a time writes to a local folder."""
+    """Lock a local folder, so that only one run at a time writes to it."""
     if not isinstance(collection.folder.fs, LocalFileSystem):
         yield
         return
@@ -263,7 +263,7 @@ def _locked(collection: Collection) -> Iterator[None]:
 
 
 def _complete(collection: Collection, options: argparse.Namespace, terms: str) -> list[dict] | None:
-    """Does what is missing; the accounts of all videos, or None if something is still missing."""
+    """Do the missing work; returns the accounts of all videos, or None if some work remains."""
     if collection.complete:
         print(f"{collection.out} is complete", file=sys.stderr)
         return collection.accounts()
@@ -271,7 +271,7 @@ def _complete(collection: Collection, options: argparse.Namespace, terms: str) -
     pieces = collection.missing_pieces(options.root)
     total = sum(len(group.records) for group in collection.plan.groups)
     waiting = sum(len(job.group.records) for job in pieces)
-    # File systems elsewhere may ask for credentials; local files do not.
+    # Remote file systems may need credentials; local files do not.
     remote = "://" in options.root or "://" in collection.out
     with open_engine(
         options.engine, options.workers, options.ray_address, keep_secrets=remote
@@ -295,7 +295,7 @@ def _do(
     bar: tqdm,
     lost: LostHandler | None = None,
 ) -> bool:
-    """Runs jobs and shows how far they are; whether all could be done."""
+    """Run jobs and show progress; returns whether all succeeded."""
     counts = Counter()
     undone = 0
     for result in engine.map(function, jobs, lost):
@@ -320,7 +320,7 @@ def _do(
 
 
 def _conclude(collection: Collection, accounts: Sequence[dict], options: argparse.Namespace) -> int:
-    """Says what came of it, uploads it, and returns the exit status."""
+    """Print a summary, upload the collection, and return the exit status."""
     failed = [account for account in accounts if account["failure"]]
     kept = sum(account["frames_kept"] for account in accounts)
     wanted = sum(account["frames_wanted"] for account in accounts)

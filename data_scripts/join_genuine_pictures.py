@@ -25,11 +25,11 @@ def join_pictures(names: Sequence[str], rows: Sequence[int | None], out: Path) -
 
     Args:
         names: folders or files of Parquet or dataset ids on the Hub.
-        rows: of each, how many to take from the beginning; None takes all.
-        out: the file, replaced when the new one is whole.
+        rows: for each name, how many rows to take from the beginning; None for all.
+        out: the file, replaced when the new one is complete.
 
     Returns:
-        how many pictures were taken of each.
+        how many pictures were taken from each.
 
     Raises:
         FrameDataError: there are no such pictures, or some are labelled fake.
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         nargs="+",
         type=int,
         metavar="N",
-        help="of each, take the first so many (default: all)",
+        help="for each DATA, take the first N rows (default: all)",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="Parquet file")
     options = parser.parse_args(arguments)

@@ -1,10 +1,11 @@
-"""Divide the validation split of a collection: one part to choose by, one to report on at the end.
+"""Divide the validation split of a collection: a part for choices, a part for the final report.
 
     python data_scripts/split_by_source.py DATA --out DIR
 
 writes `DIR/validation.parquet` (for choosing checkpoints, thresholds and recipes) and
-`DIR/test.parquet` (to be looked at once). A forged video goes where its genuine source goes, which
-is decided by a hash of the source's id: the same in every run, whatever else is in the data.
+`DIR/test.parquet` (for a single final evaluation). A forged video is in the same part as its
+genuine source. A hash of the source's id decides the part: the same in every run, whatever else is
+in the data.
 """
 
 import hashlib
@@ -36,9 +37,9 @@ def split_by_source(data: str, split: str, out: Path, share: float) -> dict[str,
 
     Args:
         data: a folder or file of Parquet, or a dataset id on the Hub.
-        split: the one to divide.
+        split: the split to divide.
         out: folder for the two files.
-        share: of the source videos that go to "validation".
+        share: share of the source videos in "validation".
 
     Raises:
         FrameDataError: the data cannot be used, or a part would be empty.
