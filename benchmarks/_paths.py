@@ -1,7 +1,7 @@
 """Makes the repository's own modules importable: `import _paths` comes before them.
 
-Python puts only the folder of the script on its path. `caddm_hf` and the programs are in the
-folder above, the helpers that benchmarks share with the tests in `tests/support`.
+Python puts only the script's folder on its path. `caddm_hf` and the programs are in the folder
+above, the helpers shared by benchmarks and tests in `tests/support`.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""What each part of the method adds: the same training with one part more each time.
+"""Measure what each part of the method adds, by trainings with one more part each.
 
     python benchmarks/ablation.py --data DATA --validation-data CHOOSE.parquet \
         --test TEST.parquet OTHER --genuine-pictures PORTRAITS --out runs/ablation
 
 trains every arm with every seed (`train_accelerate.py`), measures each on the test collections
 (`evaluate`), and writes `ablation.md` and `ablation.json`. Finished runs are kept, so an
-interrupted table goes on. Options after `--` go to every training.
+interrupted ablation can be resumed. Options after `--` are passed to every training.
 
     plain           the network and its label loss alone: the artifact module gets no boxes
     + boxes         artifact module trained on whole-face boxes
@@ -53,14 +53,14 @@ LEAST_GROUPS = 20  # source videos below which an interval would mislead
 
 
 def run(*command: object) -> None:
-    """A command of this repository; its failure ends the table, and the next start goes on."""
+    """Run a command of this repository; a failure ends the ablation, which can be resumed."""
     words = [str(word) for word in command]
     print("$", *words, flush=True)
     subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
 
 
 def train(folder: Path, arm: tuple[str, ...], seed: int, options: argparse.Namespace) -> None:
-    """One training, unless it is finished."""
+    """Run one training, unless it is finished."""
     if (folder / "training_metadata.json").exists():
         return
     data = ["--data", options.data, "--validation_data", options.validation_data]
@@ -88,8 +88,8 @@ def mean_auc(found: list[Videos], method: str | None) -> tuple[dict, list[float]
     """AUC of several seeds on the same videos: the mean with its interval, and each.
 
     Args:
-        found: the videos of each seed, alike but for their scores.
-        method: only fakes of this kind; None is all.
+        found: the videos of each seed, equal except for their scores.
+        method: only fakes of this kind; None for all.
     """
     chosen = np.array([key.method in (None, method) or method is None for key in found[0].keys])
     chosen &= np.all([videos.scored for videos in found], axis=0)
@@ -124,7 +124,7 @@ def pointing(folders: list[Path], scale: str) -> float | None:
 
 
 def collect(options: argparse.Namespace) -> dict:
-    """Everything measured, from the finished runs."""
+    """Collect all measurements of the finished runs."""
     arms = {}
     for arm in ARMS:
         folders = [run_folder(options.out, arm, seed) for seed in range(options.seeds)]
@@ -157,7 +157,7 @@ def collect(options: argparse.Namespace) -> dict:
 
 
 def as_markdown(found: dict) -> str:
-    """The table in words."""
+    """Return the results as Markdown."""
     arms = found["arms"]
     titles = list(next(iter(arms.values()))["auc"])
     scales = [s for s, v in next(iter(arms.values()))["pointing"].items() if v is not None]
@@ -185,7 +185,7 @@ def as_markdown(found: dict) -> str:
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:
-    """Where a run lies."""
+    """Folder of a run."""
     return out / f"{arm.strip('+ ').replace(' ', '-')}-seed{seed}"
 
 
@@ -193,11 +193,11 @@ def main() -> None:
     """Train, measure, and write the table."""
     parser = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--data", required=True, help="as train_accelerate.py takes it")
-    parser.add_argument("--validation-data", required=True, help="to choose checkpoints by")
+    parser.add_argument("--validation-data", required=True, help="used to choose checkpoints")
     parser.add_argument("--test", required=True, nargs="+", help="collections to report on")
-    parser.add_argument("--genuine-pictures", help="portraits; some trained on, some forged")
-    parser.add_argument("--genuine-rows", type=int, default=400, help="how many are trained on")
-    parser.add_argument("--faces", type=int, default=100, help="that are forged in known places")
+    parser.add_argument("--genuine-pictures", help="portraits to train on and to forge")
+    parser.add_argument("--genuine-rows", type=int, default=400, help="portraits to train on")
+    parser.add_argument("--faces", type=int, default=100, help="faces to forge in known places")
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--max-steps", type=int, default=600)

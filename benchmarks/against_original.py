@@ -1,16 +1,16 @@
-"""Our detector against the way the original implementation looks at a video.
+"""Compare the speed of our detector and of the original implementation's method.
 
 Run from the repository's root:
 
     pip install -r benchmarks/requirements.txt
     python benchmarks/against_original.py [CLIP ...] [--backbone resnet34] [--backend torch]
 
-The original's way: OpenCV reads every frame, dlib's frontal detector looks at each of 32 evenly
-spaced ones enlarged once, 68 landmarks are found on the largest face, and PyTorch scores the
-aligned faces in one batch, eagerly. It gives one score for each frame and no more. Ours is the
-whole detector, report included. Both use the same network with the same random weights. Rounds
-alternate, so that other load on the machine falls on both; medians are shown. Without a clip the
-two of `detector_stages.py` are made.
+The original's method: OpenCV reads every frame, dlib's frontal detector searches 32 evenly spaced
+frames enlarged once, 68 landmarks are found on the largest face, and PyTorch scores the aligned
+faces in one eager batch. The result is one score for each frame. Ours is the whole detector,
+report included. Both use the same network with the same random weights. Rounds alternate, so that
+other load on the machine affects both; medians are shown. Without a clip, those of
+`detector_stages.py` are used.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class OriginalWay:
     """Decode all, dlib, eager forward.
 
     Args:
-        detector: whose network and input contract are used.
+        detector: its network and processor are used.
     """
 
     def __init__(self, detector: VideoDetector):
@@ -102,7 +102,7 @@ class OriginalWay:
 
 
 def compare(clip: Path, original: OriginalWay, detector: VideoDetector, rounds: int) -> None:
-    """Prints what both take on a clip."""
+    """Print the times of both on a clip."""
     ways: dict[str, Callable[[Path], object]] = {"original": original, "ours": detector}
     taken: dict[str, list[Times]] = {name: [] for name in ways}
     parts: list[dict[str, Times]] = []
@@ -133,7 +133,7 @@ def compare(clip: Path, original: OriginalWay, detector: VideoDetector, rounds: 
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")

@@ -1,15 +1,15 @@
-"""How fast each backend computes the network, and how far it is from torch.
+"""Measure the speed of each backend, and the difference of its results from torch.
 
 Run from the repository's root, with requirements-backends.txt installed:
 
     python benchmarks/backends.py [--rounds 5] [--networks resnet34 tf_efficientnet_lite0]
     python benchmarks/backends.py --cpu-time --threads 1        on a machine with other work
 
-Networks have random weights. "torch eager" is the original's way: contiguous tensors, one call,
-all threads. The others are what `score` uses, batches of eight divided among the cores (`torch`
-is channels-last). Each round times every backend once on the same 32 crops, so that other load on
-the machine falls on all; medians are compared. The difference is the largest of any probability,
-of a crop or an anchor, from float32 torch.
+Networks have random weights. "torch eager" is the original's method: contiguous tensors, one call,
+all threads. The others are used as by `score`, with batches of eight divided among the cores
+(`torch` is channels-last). Each round times every backend once on the same 32 crops, so that other
+load on the machine affects all; medians are compared. The difference is the largest one of any
+probability, of a crop or an anchor, from float32 torch.
 """
 
 import argparse
@@ -44,9 +44,9 @@ NETWORKS = ("resnet34", "tf_efficientnet_lite0", "tf_efficientnet_b4")
 
 
 def random_model(backbone: str, crops_rgb: list[np.ndarray]) -> LoadedModel:
-    """A network whose answers depend on what it sees.
+    """Return a random network whose outputs depend on its input.
 
-    Normalisation is set by some pictures: else deep random networks answer the same to all.
+    Normalisation is fitted to some pictures: otherwise a deep random network is nearly constant.
     """
     torch.manual_seed(0)
     config = CaddmConfig(backbone=backbone, artifact_width=ARTIFACT_WIDTHS.get(backbone))
@@ -60,7 +60,7 @@ def random_model(backbone: str, crops_rgb: list[np.ndarray]) -> LoadedModel:
 
 
 def seconds(action: Callable[[], object], clock: Callable[[], float]) -> float:
-    """How long a call takes by a clock."""
+    """Duration of a call by a clock."""
     start = clock()
     action()
     return clock() - start

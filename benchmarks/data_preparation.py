@@ -1,4 +1,4 @@
-"""What making a frame collection costs: beyond decoding and face detection, by workers, in memory.
+"""Measure the cost of making a frame collection: CPU time, gain by workers, memory.
 
 Run from the repository's root:
 
@@ -48,7 +48,7 @@ OPTIONS = FrameOptions()
 
 
 def make_tree(root: Path, pairs: int, frames: int) -> Path:
-    """Originals and two manipulations of each, for benchmarks alike: the face is not altered."""
+    """Make originals and two manipulations of each; the faces are not altered."""
     clip = root / "clip.mp4"
     root.mkdir(parents=True)
     write_video(clip, _frames(frames), options={"crf": "23"})
@@ -85,7 +85,7 @@ def groups_of(root: str) -> list[VideoGroup]:
 
 
 def cost(root: str, rounds: int) -> None:
-    """Prints the first table."""
+    """Print the first table."""
     tree, groups = open_root(root), groups_of(root)
     records = [record for group in groups for record in group.records]
 
@@ -126,7 +126,7 @@ def cost(root: str, rounds: int) -> None:
 
 
 def timed_piece(job: PieceJob) -> float:
-    """Makes a piece; the CPU seconds it took."""
+    """Make a piece; returns the CPU seconds."""
     start = time.process_time()
     result = build_piece(job)
     assert result["error"] is None, result["error"]
@@ -134,7 +134,7 @@ def timed_piece(job: PieceJob) -> float:
 
 
 def workers(root: str, rounds: int) -> None:
-    """Prints the second table."""
+    """Print the second table."""
     counts = (1, 2)
     wall, cpu = dict.fromkeys(counts, np.inf), dict.fromkeys(counts, np.inf)
     with tempfile.TemporaryDirectory() as out, ExitStack() as stack:
@@ -158,7 +158,7 @@ def workers(root: str, rounds: int) -> None:
 
 
 def memory() -> None:
-    """Prints the third table."""
+    """Print the third table."""
     print("memory, peak resident MiB of one process")
     with tempfile.TemporaryDirectory() as folder:
         for name, pairs, frames in (("short", 1, 150), ("long", 1, 600), ("many", 3, 150)):
@@ -169,18 +169,18 @@ def memory() -> None:
 
 
 def prepare_only(root: str) -> None:
-    """Prepares a tree and prints the peak resident size in KiB."""
+    """Prepare a tree and print the peak resident size in KiB."""
     with tempfile.TemporaryDirectory() as out:
         for group in groups_of(root):
             result = build_piece(PieceJob(root, out, group, OPTIONS))
             assert result["error"] is None, result["error"]
-    # Not getrusage: its figure begins with the size of the process that started this one.
+    # Not getrusage: its value includes the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", help="a FaceForensics++ tree (default: made clips)")
     parser.add_argument("--rounds", type=int, default=3)

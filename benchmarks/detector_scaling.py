@@ -1,4 +1,4 @@
-"""What many videos and long ones cost: time against single runs, and peak memory.
+"""Measure the time for many videos compared with single runs, and the peak memory for long ones.
 
 Run from the repository's root:
 
@@ -39,7 +39,7 @@ LENGTHS_S = {"30 seconds": 30, "60 minutes": 3600}
 
 
 def repeated(clip: Path, seconds: float, out: Path) -> Path:
-    """A video of some length: a clip's packets over and over, not coded anew.
+    """Make a video of some length by repeating a clip's packets, without encoding.
 
     Args:
         clip: with one video stream whose display times begin at 0.
@@ -63,7 +63,7 @@ def repeated(clip: Path, seconds: float, out: Path) -> Path:
 
 
 def many(clip: Path, network: list[str]) -> None:
-    """Prints the first figure."""
+    """Print the first figure."""
     single = sum(seconds("one", clip, network) for _ in range(VIDEOS))
     together = seconds("together", clip, network)
     warm = seconds("warm", clip, network)
@@ -74,7 +74,7 @@ def many(clip: Path, network: list[str]) -> None:
 
 
 def seconds(how: str, clip: Path, network: list[str]) -> float:
-    """Time of one of `HOW` in a fresh process, its start not counted."""
+    """Time of one of `HOW` in a new process, without its start."""
     command = [sys.executable, __file__, str(clip), "--timed", how, *network]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
@@ -89,7 +89,7 @@ def print_seconds(how: str, detector: VideoDetector, clip: Path) -> None:
 
 
 def memory(clip: Path, network: list[str]) -> None:
-    """Prints the second figure."""
+    """Print the second figure."""
     with tempfile.TemporaryDirectory() as folder:
         peaks = {}
         for name, seconds in LENGTHS_S.items():
@@ -102,15 +102,15 @@ def memory(clip: Path, network: list[str]) -> None:
 
 
 def print_peak(detector: VideoDetector, video: Path) -> None:
-    """Judges a video and prints this process's peak resident size in KiB."""
+    """Judge a video and print this process's peak resident size in KiB."""
     detector(video)
-    # Not getrusage: its figure begins with the size of the process that started this one.
+    # Not getrusage: its value includes the size of the process that started this one.
     status = Path("/proc/self/status").read_text()
     print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", nargs="?", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")

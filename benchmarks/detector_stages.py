@@ -1,4 +1,4 @@
-"""Where the time of judging a clip goes, and how far it is from what no detector can save.
+"""Measure the time of each stage of judging a clip, compared with an unavoidable minimum.
 
 Run from the repository's root:
 
@@ -10,11 +10,11 @@ decoding and converting the sampled frames, searching faces, cutting and prepari
 the network's forward, heatmaps and artifact boxes, following people and judging. Then the whole
 detector runs, in which these overlap.
 
-The floor is what a plain program cannot do without: decoding from the first frame to the last,
-the network's bare forward on the same crops, and our search for faces, the cheapest that finds
-all that get a verdict. Search and forward run as whole batches on each core, which is the fastest
-way there is here to run them alone. Rounds alternate, so that other load on the machine falls on
-all; medians are shown. On a busy machine go by the CPU seconds.
+The floor is the work that no program can avoid: decoding from the first frame to the last, the
+network's bare forward on the same crops, and our search for faces, the cheapest that finds all
+faces with a verdict. Search and forward run as whole batches on each core, the fastest way to run
+them alone. Rounds alternate, so that other load on the machine affects all; medians are shown. On
+a busy machine, rely on the CPU seconds.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def moving_portrait(
 
 
 def untrained_detector(backbone: str, backend: str = "torch") -> VideoDetector:
-    """With random weights: what it says does not matter here."""
+    """Return a detector with random weights; its results do not matter here."""
     model = CaddmForDeepfakeDetection(CaddmConfig(backbone=backbone, trained=False))
     loaded = LoadedModel(model.eval(), CaddmImageProcessor(), backbone)
     return VideoDetector(loaded, device="cpu", network=open_network(loaded, "cpu", backend))
@@ -100,7 +100,7 @@ Times = tuple[float, float]  # wall-clock and CPU seconds
 
 
 def timed(work: Callable[[], object]) -> tuple[Times, object]:
-    """What some work takes, and its result."""
+    """Return the times of some work, and its result."""
     cpu, wall = time.process_time(), time.perf_counter()
     result = work()
     return (time.perf_counter() - wall, time.process_time() - cpu), result
@@ -177,7 +177,7 @@ def stage_times(detector: VideoDetector, clip: Path, workers: Executor) -> dict[
 
 
 def show(clip: Path, rounds: list[dict[str, Times]]) -> None:
-    """Prints the medians of some rounds."""
+    """Print the medians of some rounds."""
     median = {
         name: tuple(statistics.median(times[name][kind] for times in rounds) for kind in (0, 1))
         for name in rounds[0]
@@ -202,7 +202,7 @@ def show(clip: Path, rounds: list[dict[str, Times]]) -> None:
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="*", type=Path, metavar="CLIP")
     parser.add_argument("--backbone", default="resnet34", help="of timm (default: resnet34)")

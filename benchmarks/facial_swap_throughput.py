@@ -1,4 +1,4 @@
-"""How many training crops a second one core makes, against a full-frame baseline.
+"""Measure how many training crops a second one core makes, compared with a full-frame baseline.
 
 Run from the repository's root:
 
@@ -6,11 +6,11 @@ Run from the repository's root:
 
 Forged frames with their genuine source, at 640x480 and 1920x1080, the face in the same proportion
 to the frame. "here" is `make_training_sample` with everything in it: jittered alignment, swap,
-degradations, flip. "full frame" is a restatement of what the CADDM paper's code does, stage by
-stage and in its order: halve, mask, deform, blend and compare whole frames, align afterwards,
-compare again. It is written for this comparison from a description, not the authors' code; it
-calls the same compiled library functions and ends with the same degradations, so the difference
-is where the work is done. Frames are decoded in advance for both.
+degradations, flip. "full frame" reimplements the stages of the CADDM paper's code in their order:
+halve, mask, deform, blend and compare whole frames, align afterwards, compare again. The baseline
+is written from a description, not from the authors' code. Both call the same compiled library
+functions and end with the same degradations, so they differ only in working on crops or on whole
+frames. Frames are decoded in advance for both.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def main() -> None:
 
         rows["{}x{}".format(*size_wh)] = {"full": baseline, "forged": forged, "genuine": genuine}
 
-    # Rounds take turns, so that a busy moment of the machine does not fall on one row alone.
+    # Rounds alternate, so that a busy moment of the machine does not affect one row alone.
     best: dict[tuple[str, str], float] = {}
     for _ in range(arguments.rounds):
         for size, makers in rows.items():

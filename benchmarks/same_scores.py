@@ -1,11 +1,11 @@
-"""Whether two states of this repository say the same of the same videos.
+"""Compare the results of two commits of this repository on the same videos.
 
     git worktree add ../earlier COMMIT
     python benchmarks/same_scores.py ../earlier CLIP [CLIP ...]
 
-judges every clip with both, by the bundled model of this one in torch, and shows the largest
-differences: of a video's and of a frame's probability, and of boxes in units of their width. A
-speed-up must not change what is found.
+judges every clip with both, with this commit's bundled model in torch, and shows the largest
+differences of a video's and of a frame's probability, and of boxes in units of their width. A
+speed-up must not change the results.
 """
 
 import argparse
@@ -37,7 +37,7 @@ with open(sys.argv[3], "w") as file:
 
 
 def judged(source: Path, model: Path, clips: list[str]) -> dict:
-    """What a state of the repository says: clip -> [probability, faces of each person]."""
+    """Results of a commit: clip -> [probability, faces of each person]."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         words = [sys.executable, "-c", JUDGE, source, model, out, *clips]
@@ -46,7 +46,7 @@ def judged(source: Path, model: Path, clips: list[str]) -> dict:
 
 
 def differences(earlier: list, now: list) -> tuple[float, float, float] | None:
-    """Largest differences of a clip: video, frame, box; None where other faces were found."""
+    """Largest differences of a clip: video, frame, box; None if other faces were found."""
     (probability_a, people_a), (probability_b, people_b) = earlier, now
     if [person.keys() for person in people_a] != [person.keys() for person in people_b]:
         return None
@@ -61,7 +61,7 @@ def differences(earlier: list, now: list) -> tuple[float, float, float] | None:
 
 
 def main() -> None:
-    """Prints the comparison."""
+    """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("earlier", type=Path, help="a checkout of another commit")
     parser.add_argument("clips", nargs="+", metavar="CLIP")

@@ -1,15 +1,15 @@
-"""What a training step costs beside the network's own forward and backward pass.
+"""Measure the overhead of a training step over the network's forward and backward pass.
 
 Run from the repository's root:
 
     python benchmarks/training_step.py [--backbone tf_efficientnet_lite0] [--batch_size 16]
 
 "bare" is forward and backward of the backbone and the artifact module alone, on a fixed batch,
-with the sum of the outputs for a loss. "step" is the step of `train_accelerate.py` with all that
-belongs to it: matching anchors, losses, clipping, AdamW, the moving average of the weights; its
-batches are made in advance, so that neither waits for data. "step, loaded" takes its batches
-from the loader, and its share of waiting is what `train_accelerate.py` reports. Bare passes and
-steps alternate, so that other load on the machine falls on both; medians are compared.
+with the sum of the outputs for a loss. "step" is the complete step of `train_accelerate.py`:
+matching anchors, losses, clipping, AdamW, the moving average of the weights. Its batches are made
+in advance, so that neither waits for data. "step, loaded" takes its batches from the loader; its
+share of waiting is the one that `train_accelerate.py` reports. Bare passes and steps alternate, so
+that other load on the machine affects both; medians are compared.
 """
 
 import statistics
@@ -29,7 +29,7 @@ from train_accelerate import TrainingRun
 
 
 def bare_pass(run: TrainingRun, pixel_values: torch.Tensor) -> None:
-    """Forward and backward of backbone and artifact module, and nothing else."""
+    """Run forward and backward of backbone and artifact module only."""
     model = run.accelerator.unwrap_model(run.model)
     features = model.backbone.forward_features(pixel_values)
     offsets, logits, last = model.artifact_module(model.projection(features))
@@ -45,7 +45,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def copies(batches: list[dict]) -> Iterator[dict]:
-    """The batches again and again; a step takes one apart."""
+    """Repeat copies of the batches for ever; a step modifies its batch."""
     return (dict(batch) for batch in cycle(batches))
 
 
