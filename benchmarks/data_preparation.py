@@ -8,8 +8,8 @@ Without --root it makes a FaceForensics++ tree of 640x480 clips of the portrait 
 ships. Three tables:
 
 cost       CPU seconds of decoding every clip once, of finding faces on its sampled frames, and of
-           the whole way from files to Parquet, all on one thread; the best of the rounds, which
-           take turns. CPU time, because others' work on the machine does not enter it.
+           the whole preparation up to Parquet, all on one thread; the best of alternating rounds.
+           CPU time, because other load on the machine hardly affects it.
 workers    groups a minute with one worker process and with two, started and warm before the clock
            runs; the best of the rounds. The gain by wall time needs two idle cores; the gain by CPU
            time is what they would give: twice the CPU time of a group alone over that of a group

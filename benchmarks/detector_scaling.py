@@ -4,13 +4,13 @@ Run from the repository's root:
 
     python benchmarks/detector_scaling.py [CLIP] [--backbone resnet34] [--backend torch]
 
-"many" compares ten videos given to `VideoDetector.judge_many` with ten single runs: each in a
-process of its own, timed from when the model is loaded, as is the one process that judges all ten.
-It also shows ten calls one after the other in a process that has already judged one: what is gained
-there is only that one video's end and the next one's beginning overlap. "memory" judges a clip of
-30 seconds and one of 60 minutes, the same packets over and over, each in a process of its own, and
-shows their peak resident sizes. The model, with random weights, is loaded from its folder as any
-other is, and exported before where the backend wants that. Without a clip one of 640x480 is made.
+"many" compares ten videos given to `VideoDetector.judge_many` with ten single runs, each in a new
+process. Times start when the model is loaded. Ten successive calls in a process that has already
+judged a video are timed, too: `judge_many` gains on them only by overlapping the end of one
+video with the start of the next. "memory" judges a clip of 30 seconds and one of 60 minutes, made
+of the same packets, each in a new process, and shows their peak resident sizes. The model has
+random weights, is loaded from a folder as usual, and is exported in advance if the backend needs
+that. Without a clip, one of 640x480 is made.
 """
 
 import argparse
