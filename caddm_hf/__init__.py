@@ -2,11 +2,13 @@
 
 The names below are what other programs may import; where they lie inside the package may change.
 Each is imported when it is first used, so that `import caddm_hf` and `python -m caddm_hf --help`
-need not wait for torch. With the model's names, transformers' Auto classes know CADDM; with
-`VideoDetector` or `VideoDeepfakePipeline`, `pipeline("video-deepfake-detection")` does, too.
+need not wait for torch. Where a program uses transformers' pipelines, they know the task
+"video-deepfake-detection" and the Auto classes know CADDM.
 """
 
 import importlib
+
+from .core.import_hooks import run_after_import
 
 _HOME = {
     # The model
@@ -46,3 +48,8 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+run_after_import(
+    "transformers.pipelines", lambda: importlib.import_module(".detector.pipeline", __name__)
+)

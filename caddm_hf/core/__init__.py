@@ -4,6 +4,7 @@
     errors          UserError, whose message is one sentence for the user; first line of any error
     formats         moments and probabilities as text
     hub_ids         the form of a repository's name on the Hub
+    import_hooks    code that runs after another module is imported
     liveness        heartbeats of long work, and where it can be stopped
     memory          returns freed memory to the system
     options         options of a command as the fields of a dataclass
