@@ -1,4 +1,4 @@
-"""The Gradio page; app.py starts it.
+"""The Gradio page; app.py starts it. The sentences about limits stand in report/words.py.
 
     api           endpoints for programs, and tools for language models
     assets        style and scripts: static/, templates/, Gradio's theme
