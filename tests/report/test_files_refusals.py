@@ -81,7 +81,7 @@ def test_empty_missing_and_large_files_are_refused(tmp_path):
 
 def test_millions_of_values_are_refused_before_they_are_parsed(content, tmp_path, monkeypatch):
     data = b'{"people": [' + b"[]," * 2_000_000 + b"[]]}"
-    monkeypatch.setattr(report_files, "_checked", lambda *_: pytest.fail("was parsed"))
+    monkeypatch.setattr(report_files, "checked_report", lambda *_: pytest.fail("was parsed"))
     assert "more values" in refused(data, tmp_path)
 
 
